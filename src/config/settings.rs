@@ -1,0 +1,143 @@
+//! What the operator wants, checked and complete: no key is missing, none is wrong, and no `Option` survives that has a
+//! default. Only [`check`](super::check) makes these.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::detect::Rule;
+use crate::model::Severity;
+
+/// The whole configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the store lives.
+    pub state_dir: PathBuf,
+    /// When and what to read.
+    pub poll: Poll,
+    /// Where to read; at least one.
+    pub accounts: Vec<Account>,
+    /// What to look for; at least one.
+    pub rules: Vec<Rule>,
+    /// Where alerts go, by name.
+    pub notifiers: BTreeMap<String, Notifier>,
+    /// The status page; none: off.
+    pub status: Option<Status>,
+}
+
+/// `[poll]`.
+#[derive(Clone, Debug)]
+pub struct Poll {
+    /// When a poll begins.
+    pub cadence: Cadence,
+    /// An event may appear this long after it happened and still be found by ordinary polls.
+    pub lateness: Duration,
+    /// How far back the first run looks.
+    pub backfill: Duration,
+    /// This daemon's share of each source's quota.
+    pub requests_per_second: f64,
+    /// Every second of event time is read once more at this age; zero: never.
+    pub recheck: Duration,
+    /// A source not read through for this long is blind.
+    pub stale_after: Duration,
+    /// `EventSource` values that are looked up.
+    pub event_sources: Vec<String>,
+    /// How long things are kept, by event time.
+    pub retention: Duration,
+    /// Whether ListSecrets is asked for the secrets' ARNs.
+    pub inventory: bool,
+}
+
+/// When polls begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cadence {
+    /// One poll every so often.
+    Every(Duration),
+    /// A cron expression with seconds, in UTC; checked.
+    Cron(String),
+}
+
+/// `[[account]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// How it is called in logs.
+    pub name: String,
+    /// The role to assume; none: the caller's own credentials.
+    pub role_arn: Option<String>,
+    /// For the role's trust policy.
+    pub external_id: Option<String>,
+    /// Regions to read; none: the one of the SDK's standard chain.
+    pub regions: Vec<String>,
+}
+
+/// `[notify.NAME]`.
+#[derive(Clone, Debug)]
+pub struct Notifier {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub target: Target,
+    /// Alerts below this are not for it.
+    pub min_severity: Severity,
+    /// Whether it hears that an incident is over.
+    pub send_resolved: bool,
+    /// After this long without acceptance an alert becomes a dead letter.
+    pub retry_for: Duration,
+}
+
+/// Where a notifier's alerts go, and in what form.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// An SNS topic.
+    Sns {
+        /// The topic; its Region is the one to publish in.
+        topic_arn: String,
+        /// The Region, taken from the ARN.
+        region: String,
+        /// What the message looks like.
+        format: SnsFormat,
+    },
+    /// An HTTP endpoint that takes POSTs.
+    Webhook(Webhook),
+    /// Standard output, one JSON alert a line.
+    Stdout,
+}
+
+/// What an SNS message looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnsFormat {
+    /// An e-mail that a person reads.
+    Text,
+    /// The alert as JSON.
+    Json,
+}
+
+/// A webhook; its body is the alert as JSON.
+#[derive(Clone)]
+pub struct Webhook {
+    /// `https`, or `http` to a loopback address. May hold a secret: never log it whole.
+    pub url: reqwest::Url,
+    /// Extra headers.
+    pub headers: Vec<(String, String)>,
+    /// For one attempt, from connect to the end of the answer.
+    pub timeout: Duration,
+    /// The key for Standard Webhooks signatures.
+    pub signing_secret: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let host = self.url.host_str().unwrap_or_default();
+        f.debug_struct("Webhook").field("host", &host).field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+/// `[status]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The bearer token that requests must carry.
+    pub token: Option<String>,
+}

@@ -1,0 +1,27 @@
+//! secretwatch tells you that a secret in AWS Secrets Manager was read.
+//!
+//! Reading order, which is also the way of an event:
+//! [`model`] (what a record means) → [`trail`] (where records come from and what has been read) → [`detect`] (which
+//! accesses make an incident) → [`store`] (what survives a crash) → [`notify`] (how an alert reaches somebody) →
+//! [`daemon`] (the loop that turns the wheel). [`config`] says what the operator wants, [`cli`] what they typed, and
+//! [`demo`] is an AWS account made of straw, for trying all of it without a real one.
+//!
+//! The arrows between these modules go one way only; `tests/` holds them to it, ARCHITECTURE.md says why.
+
+pub mod model;
+
+pub mod trail;
+
+pub mod detect;
+
+pub mod store;
+
+pub mod notify;
+
+pub mod config;
+
+pub mod daemon;
+
+pub mod demo;
+
+pub mod cli;

@@ -1,0 +1,3 @@
+//! The `secretwatch` program.
+
+fn main() {}

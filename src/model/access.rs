@@ -1,0 +1,146 @@
+//! What one record says, normalised, in the shape in which it is counted, stored and shown.
+//!
+//! The serialised form is the object in `accesses` of an alert (interface of version `secretwatch.alert.v1`) and also
+//! what the store keeps, so it may gain fields but never lose or re-mean one; every field added later needs
+//! `#[serde(default)]`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{EventTime, WallTime};
+
+/// Who did what to which secret, when, from where, with which outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// `eventID` of the record.
+    pub event_id: String,
+    /// `eventName`, such as `GetSecretValue`; the list of names is open.
+    pub event: String,
+    /// `eventTime`.
+    pub time: EventTime,
+    /// When it was first read here.
+    pub seen: WallTime,
+    /// The account in whose trail the record stands.
+    pub account: String,
+    /// `awsRegion`, whatever it says.
+    pub region: String,
+    /// The secret, if the record names exactly one.
+    pub secret: Option<Secret>,
+    /// Who it was.
+    pub principal: Principal,
+    /// `sourceIPAddress`: an address, or an AWS service's name.
+    pub source_ip: Option<String>,
+    /// `userAgent`, cut to a sane length.
+    pub user_agent: Option<String>,
+    /// `userIdentity.accessKeyId`.
+    pub access_key_id: Option<String>,
+    /// Whether the session was made with a second factor; `None` where the record does not say.
+    pub mfa: Option<bool>,
+    /// `vpcEndpointId`.
+    pub vpc_endpoint: Option<String>,
+    /// `userIdentity.invokedBy`: the AWS service that made the call for somebody.
+    pub invoked_by: Option<String>,
+    /// `requestID`.
+    pub request_id: Option<String>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// `errorCode`, for an outcome other than success.
+    pub error: Option<String>,
+    /// `errorMessage`, cut to a sane length.
+    #[serde(default)]
+    pub error_message: Option<String>,
+    /// Whether console credentials were used (`sessionCredentialFromConsole`).
+    pub console: bool,
+    /// `eventSource`, such as `secretsmanager.amazonaws.com`.
+    #[serde(default)]
+    pub event_source: String,
+    /// `sharedEventID`: the same on the copies that two accounts get of one cross-account access.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_event_id: Option<String>,
+    /// `addendum.originalEventID` of an `UPDATED_DATA` record: the event that this one repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updates: Option<String>,
+}
+
+/// How an access ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// No error.
+    Success,
+    /// Refused for lack of permission.
+    Denied,
+    /// Any other error.
+    Failed,
+}
+
+impl Outcome {
+    /// The word for it, as in alerts and in `outcome = "…"`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Denied => "denied",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Which secret was meant.
+///
+/// `account`, `region` and `name` are its identity: a pure function of the record, never of what an inventory knew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret {
+    /// A typed name as typed; from an ARN, its last part without a final `-` and six alphanumerics.
+    pub name: String,
+    /// The secret's ARN, where the record gives one, or an inventory has added it.
+    pub arn: Option<String>,
+    /// What the caller typed: a name, an ARN, a partial ARN.
+    pub requested: Option<String>,
+    /// The account that owns it: from the ARN, else that of the record.
+    #[serde(default)]
+    pub account: String,
+    /// Its Region: from the ARN, else that of the record.
+    #[serde(default)]
+    pub region: String,
+}
+
+/// Who made the call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Principal {
+    /// `userIdentity.type`, such as `AssumedRole`; `AWSService` for service events, `Unknown` where there is none.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The ARN; an assumed role's is the role's own.
+    pub arn: Option<String>,
+    /// A short name for people: the user's, the role's, the service's.
+    pub name: Option<String>,
+    /// The session name of an assumed role.
+    pub session: Option<String>,
+    /// The account it belongs to.
+    pub account: Option<String>,
+}
+
+impl Principal {
+    /// What tells this principal from all others: the ARN, else type, name and account in one text.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match &self.arn {
+            Some(arn) => arn.clone(),
+            None => [Some(self.kind.as_str()), self.name.as_deref(), self.account.as_deref()]
+                .into_iter()
+                .flatten()
+                .filter(|part| !part.is_empty())
+                .collect::<Vec<_>>()
+                .join("/"),
+        }
+    }
+}
+
+impl Access {
+    /// Under which id this access is counted once, however many records tell of it: the `sharedEventID` of a
+    /// cross-account access, the original's id for an update, else its own.
+    #[must_use]
+    pub fn identity(&self) -> &str {
+        self.shared_event_id.as_deref().or(self.updates.as_deref()).unwrap_or(&self.event_id)
+    }
+}

@@ -1,0 +1,15 @@
+//! What a CloudTrail record means, apart from any rule, store or network.
+//!
+//! A record is the JSON that AWS wrote; an [`Access`] is what it says, normalised: who did what to which secret, when,
+//! from where, with which outcome. An [`Alert`] is what we say about accesses. Everything here is plain data and pure
+//! functions, and uses no other module of the crate.
+
+mod access;
+mod alert;
+mod record;
+mod time;
+
+pub use access::{Access, Outcome, Principal, Secret};
+pub use alert::{Alert, AlertKind, AlertRule, MAX_ACCESSES, MAX_BYTES, SCHEMA, Severity};
+pub use record::{Unreadable, read_record};
+pub use time::{EventTime, Span, WallTime};
