@@ -1,1 +1,37 @@
-//! trail
+//! Where records come from, and which seconds of event time have been read.
+//!
+//! CloudTrail's Event history is late, unordered and served newest first, so there is no cursor. Instead [`Coverage`]
+//! holds which seconds of event time have been read and at what age, [`plan`] says from it what to read next, [`Pace`]
+//! says when the next request may go out. These are pure: they take the time as an argument and touch nothing.
+//!
+//! Absent on purpose: what a record means (`model`), what is done with it (`detect`), where coverage is kept (`store`)
+//! and the loop that performs a plan (`daemon`).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+mod coverage;
+mod pace;
+mod plan;
+mod spans;
+
+pub use coverage::{Coverage, Fresh};
+pub use pace::Pace;
+pub use plan::{Budget, PlanSettings, Planned, Purpose, floor, lost, plan};
+pub use spans::SpanSet;
+
+/// One account and Region whose Event history is read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SourceId {
+    /// The account's twelve digits where the configuration tells them, else the name it gives the account.
+    pub account: String,
+    /// The Region, such as `us-east-2`.
+    pub region: String,
+}
+
+impl fmt::Display for SourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.account, self.region)
+    }
+}
