@@ -2,7 +2,8 @@
 //!
 //! CloudTrail's Event history is late, unordered and served newest first, so there is no cursor. Instead [`Coverage`]
 //! holds which seconds of event time have been read and at what age, [`plan`] says from it what to read next, [`Pace`]
-//! says when the next request may go out. These are pure: they take the time as an argument and touch nothing.
+//! says when the next request may go out, and [`Reading`] turns the pages of one reading into the spans they cover.
+//! These are pure: they take the time as an argument and touch nothing.
 //!
 //! Absent on purpose: what a record means (`model`), what is done with it (`detect`), where coverage is kept (`store`)
 //! and the loop that performs a plan (`daemon`).
@@ -14,11 +15,13 @@ use serde::{Deserialize, Serialize};
 mod coverage;
 mod pace;
 mod plan;
+mod reading;
 mod spans;
 
 pub use coverage::{Coverage, Fresh};
 pub use pace::Pace;
 pub use plan::{Budget, PlanSettings, Planned, Purpose, floor, lost, plan};
+pub use reading::{Reading, Step, Stuck};
 pub use spans::SpanSet;
 
 /// One account and Region whose Event history is read.
