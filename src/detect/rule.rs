@@ -49,6 +49,28 @@ pub struct Rule {
     pub group_by: Vec<GroupKey>,
 }
 
+/// What alerts tell about a rule, as plain data: it is stored, since the last alert of an incident may be due after the
+/// rule has gone from the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleCard {
+    /// `name`.
+    pub name: String,
+    /// `description`.
+    pub description: Option<String>,
+    /// `severity`.
+    pub severity: Severity,
+    /// `runbook`.
+    pub runbook: Option<String>,
+    /// The statistic's name.
+    pub statistic: String,
+    /// `threshold`.
+    pub threshold: u64,
+    /// `window`, in seconds.
+    pub window: i64,
+    /// Names of the notifiers.
+    pub notify: Vec<String>,
+}
+
 /// What a rule counts in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Statistic {
@@ -246,6 +268,21 @@ impl Rule {
             hash.some(key);
         }
         hash.end()
+    }
+
+    /// What alerts tell about it.
+    #[must_use]
+    pub fn card(&self) -> RuleCard {
+        RuleCard {
+            name: self.name.clone(),
+            description: self.description.clone(),
+            severity: self.severity,
+            runbook: self.runbook.clone(),
+            statistic: self.statistic.words(),
+            threshold: self.threshold,
+            window: self.window,
+            notify: self.notify.clone(),
+        }
     }
 
     /// The id under which this version of the rule counts.

@@ -56,6 +56,9 @@ pub struct Access {
     /// `sharedEventID`: the same on the copies that two accounts get of one cross-account access.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_event_id: Option<String>,
+    /// Whether it is the daemon's own inventory call, which no rule counts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own: bool,
     /// `addendum.originalEventID` of an `UPDATED_DATA` record: the event that this one repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updates: Option<String>,

@@ -1,0 +1,199 @@
+//! Writes alerts: which accesses go into which message, and under which id.
+//!
+//! Lists are split here, before anything is committed, and alike for all notifiers, so that every receiver sees the
+//! same alerts under the same ids.
+
+use super::RuleCard;
+use super::incident::{Incident, State};
+use super::rule::Fields;
+use crate::model::{Access, Alert, AlertKind, AlertRule, MAX_ACCESSES, MAX_BYTES, SCHEMA, WallTime};
+
+/// Room for what is added to an alert after its accesses have been measured: the summary and grown numbers.
+const SLACK: usize = 2_048;
+
+/// The alerts of `kind` that tell of `accesses`, which are sorted and which no earlier alert held; at least one. If one
+/// message cannot hold them all, `updated` alerts follow. The incident's `sequence`, `pending` and `last_alert` move on.
+#[must_use]
+pub fn compose(
+    rule: &RuleCard,
+    incident: &mut Incident,
+    kind: AlertKind,
+    accesses: Vec<Access>,
+    now: WallTime,
+) -> Vec<Alert> {
+    let mut alerts = Vec::new();
+    let mut left = accesses.len();
+    let mut parts = split(blank(rule, incident, kind, now), accesses).into_iter();
+    let mut kind = kind;
+    loop {
+        let held = parts.next().unwrap_or_default();
+        left -= held.len();
+        let mut alert = blank(rule, incident, kind, now);
+        alert.accesses_omitted = left as u64;
+        alert.accesses = held;
+        alert.id = alert_id(&alert, incident.sequence);
+        alert.summary = alert.summarise();
+        alerts.push(alert);
+        incident.sequence += 1;
+        if left == 0 {
+            break;
+        }
+        kind = AlertKind::Updated;
+    }
+    incident.pending = 0;
+    incident.last_alert = now;
+    alerts
+}
+
+/// The `resolved` alert of `incident`; `reason` where it is not simply over.
+#[must_use]
+pub fn resolved(rule: &RuleCard, incident: &mut Incident, reason: Option<&str>, now: WallTime) -> Alert {
+    let mut alert = blank(rule, incident, AlertKind::Resolved, now);
+    alert.reason = reason.map(str::to_owned);
+    alert.id = alert_id(&alert, incident.sequence);
+    alert.summary = alert.summarise();
+    incident.sequence += 1;
+    incident.last_alert = now;
+    alert
+}
+
+/// The idempotency key: a hash of kind, rule, incident, sequence and the ids of the events held.
+#[must_use]
+pub fn alert_id(alert: &Alert, sequence: u64) -> String {
+    let mut hash = Fields::new("alert");
+    hash.some(alert.kind.word());
+    hash.some(&alert.rule.name);
+    hash.some(&alert.incident);
+    hash.some(&sequence.to_string());
+    for access in &alert.accesses {
+        hash.some(&access.event_id);
+    }
+    hex::encode(&hash.end()[..16])
+}
+
+fn blank(rule: &RuleCard, incident: &Incident, kind: AlertKind, now: WallTime) -> Alert {
+    Alert {
+        schema: SCHEMA.to_owned(),
+        id: String::new(),
+        incident: incident.id.0.clone(),
+        kind,
+        rule: AlertRule { name: rule.name.clone(), description: rule.description.clone(), severity: rule.severity },
+        group: incident.group.labels.clone(),
+        statistic: rule.statistic.clone(),
+        value: incident.value,
+        threshold: rule.threshold,
+        window_seconds: rule.window,
+        first_access: Some(incident.first_access),
+        last_access: Some(incident.last_access),
+        accesses: Vec::new(),
+        accesses_total: incident.accesses,
+        accesses_omitted: 0,
+        merged_into: match &incident.state {
+            State::Merged(into) => Some(into.0.clone()),
+            State::Open | State::Resolved => None,
+        },
+        reason: None,
+        runbook: rule.runbook.clone(),
+        decided: now,
+        summary: String::new(),
+    }
+}
+
+/// Cuts `accesses` into lists that fit one alert each. A list holds at least one, whatever its size: records are cut to
+/// a sane length where they are read.
+fn split(blank: Alert, accesses: Vec<Access>) -> Vec<Vec<Access>> {
+    let room = MAX_BYTES.saturating_sub(json_len(&blank) + SLACK);
+    let mut parts: Vec<Vec<Access>> = Vec::new();
+    let mut used = usize::MAX;
+    for access in accesses {
+        let len = json_len(&access) + 1;
+        match parts.last_mut() {
+            Some(part) if part.len() < MAX_ACCESSES && used + len <= room => {
+                part.push(access);
+                used += len;
+            }
+            _ => {
+                parts.push(vec![access]);
+                used = len;
+            }
+        }
+    }
+    parts
+}
+
+fn json_len<T: serde::Serialize>(value: &T) -> usize {
+    let mut counter = Counter(0);
+    match serde_json::to_writer(&mut counter, value) {
+        Ok(()) => counter.0,
+        // Plain data always serialises; should that ever change, such a value gets a message of its own.
+        Err(_) => MAX_BYTES,
+    }
+}
+
+/// Counts bytes instead of keeping them.
+struct Counter(usize);
+
+impl std::io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The name under which alerts about the daemon itself go.
+pub const DAEMON_RULE: &str = "secretwatch";
+
+/// An alert about a source that cannot be read through ([`AlertKind::Blind`]) or can again ([`AlertKind::Sighted`]).
+/// `value` is the number of seconds for which it could not, `threshold` the number allowed.
+#[must_use]
+pub fn about_source(
+    kind: AlertKind,
+    episode: &str,
+    labels: &[(&str, &str)],
+    (value, threshold): (u64, u64),
+    reason: Option<String>,
+    now: WallTime,
+) -> Alert {
+    let mut alert = Alert {
+        schema: SCHEMA.to_owned(),
+        id: String::new(),
+        incident: episode.to_owned(),
+        kind,
+        rule: AlertRule {
+            name: DAEMON_RULE.to_owned(),
+            description: Some("secretwatch cannot see everything that it should".to_owned()),
+            severity: crate::model::Severity::High,
+        },
+        group: labels.iter().map(|(key, value)| ((*key).to_owned(), Some((*value).to_owned()))).collect(),
+        statistic: "seconds not read through".to_owned(),
+        value,
+        threshold,
+        window_seconds: 0,
+        first_access: None,
+        last_access: None,
+        accesses: Vec::new(),
+        accesses_total: 0,
+        accesses_omitted: 0,
+        merged_into: None,
+        reason,
+        runbook: None,
+        decided: now,
+        summary: String::new(),
+    };
+    alert.id = alert_id(&alert, 0);
+    alert.summary = alert.summarise();
+    alert
+}
+
+/// The id of an episode in which a source is blind.
+#[must_use]
+pub fn episode_id(source: &str, since: WallTime) -> String {
+    let mut hash = Fields::new("episode");
+    hash.some(source);
+    hash.some(&since.to_string());
+    hex::encode(&hash.end()[..16])
+}
