@@ -1,1 +1,26 @@
-//! store
+//! What survives a crash.
+//!
+//! The `Ledger` knows the rows (`keys` lists them byte by byte) and is the only thing that reads or writes them. A
+//! [`Keeper`] runs it on a thread of its own and answers only when what was written is durable. Underneath, `kv` is
+//! sled, or a map in memory.
+//!
+//! Absent on purpose: what counts and what an incident is (`detect`), which span to read next (`trail`), and how an
+//! alert is sent (`notify`).
+
+mod error;
+mod intake;
+mod keeper;
+mod keys;
+mod kv;
+mod ledger;
+mod life;
+mod outbox;
+mod prune;
+mod rows;
+
+pub use error::StoreError;
+pub use intake::Taken;
+pub use keeper::Keeper;
+pub use ledger::{Ledger, LedgerSettings, Recipient};
+pub use outbox::{Delivery, Next, Settlement};
+pub use rows::{AlertRow, Blindness, DeliveryRow, FateRow, RuleRow, SourceRow, UnreadableRow};

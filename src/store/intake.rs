@@ -1,0 +1,423 @@
+//! Taking in a page: what is known is dropped, what is new is written, counted and judged.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::StoreError;
+use super::keys::{self, Key};
+use super::kv::{MAX_BATCH, MAX_VALUE, Writes};
+use super::ledger::Ledger;
+use super::rows::{self, IndexRow, UnreadableRow};
+use crate::detect::{Entry, Group, GroupId, Incident, Rule, RuleId, Touch, is_covered, judge};
+use crate::model::{Access, EventTime, Outcome, Span, Unreadable, WallTime};
+
+/// Rows that one alert is reckoned to take, apart from those for each notifier.
+const ALERT_ROWS: usize = 6;
+
+/// What became of a page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Accesses never seen before, by outcome.
+    pub new: BTreeMap<Outcome, u64>,
+    /// Records whose event id was known.
+    pub duplicates: u64,
+    /// Records that tell of an access known under another id.
+    pub copies: u64,
+    /// Records older than the retention.
+    pub too_old: u64,
+    /// Event ids that came again with another content; the first one stands.
+    pub conflicts: Vec<String>,
+    /// Records that made no sense and were not known before.
+    pub unreadable: Vec<Unreadable>,
+}
+
+impl Taken {
+    /// How many accesses were new.
+    #[must_use]
+    pub fn accesses(&self) -> u64 {
+        self.new.values().sum()
+    }
+}
+
+/// Writes under way, with the accesses that are in them and not yet in the store.
+pub(super) struct Draft {
+    pub(super) writes: Writes,
+    pub(super) accesses: HashMap<String, Access>,
+    pub(super) now: WallTime,
+}
+
+impl Draft {
+    pub(super) fn new(now: WallTime) -> Self {
+        Self { writes: Writes::default(), accesses: HashMap::new(), now }
+    }
+}
+
+/// What the store knows of an event id.
+enum Known {
+    /// Nothing.
+    No,
+    /// This very record, or another under its id.
+    Seen { same: bool },
+    /// Only that another record speaks of it.
+    Named,
+}
+
+impl Ledger {
+    /// Takes in `accesses`, in any order. Written in batches of bounded size, each of which leaves the ledger right:
+    /// if only some are written, the rest are new when they come again.
+    pub fn take(&mut self, accesses: Vec<Access>, now: WallTime) -> Result<Taken, StoreError> {
+        let mut taken = Taken::default();
+        let floor = now.minus(self.settings.retention).second();
+        let mut chunk: Vec<Access> = Vec::new();
+        let mut ids: HashSet<String> = HashSet::new();
+        let mut rows = 0;
+        for access in accesses {
+            if access.time < floor {
+                taken.too_old += 1;
+                continue;
+            }
+            if !ids.insert(access.event_id.clone()) {
+                // Twice in one page: by the time we look it up, the first must have been written.
+                self.count_new(std::mem::take(&mut chunk), &mut taken, now)?;
+            }
+            match self.known(&access)? {
+                Known::Seen { same } => {
+                    taken.duplicates += 1;
+                    if !same {
+                        taken.conflicts.push(access.event_id);
+                    }
+                }
+                Known::No if access.identity() == access.event_id => {
+                    rows += self.rows_for(&access);
+                    chunk.push(access);
+                    if rows >= MAX_BATCH {
+                        self.count_new(std::mem::take(&mut chunk), &mut taken, now)?;
+                        rows = 0;
+                    }
+                }
+                Known::No | Known::Named => {
+                    self.count_new(std::mem::take(&mut chunk), &mut taken, now)?;
+                    self.take_telling(access, &mut taken, now)?;
+                }
+            }
+        }
+        self.count_new(chunk, &mut taken, now)?;
+        Ok(taken)
+    }
+
+    /// Keeps a record that made no sense, so that somebody can look at it. Returns whether it is new.
+    pub fn keep_unreadable(&mut self, what: &Unreadable, raw: &str, now: WallTime) -> Result<bool, StoreError> {
+        // Found again by its content: a record without a readable id has nothing else.
+        let hash = short_hash(&[raw]);
+        let mark = Key::of(keys::INDEX).text("unreadable:").number(hash).end();
+        if self.kv.row(&mark)?.is_some() {
+            return Ok(false);
+        }
+        let row = UnreadableRow {
+            event_id: what.event_id.clone(),
+            reason: what.reason.clone(),
+            raw: prefix(raw, MAX_VALUE / 8).to_owned(),
+            len: raw.len(),
+        };
+        let mut writes = Writes::default();
+        writes.put(Key::of(keys::UNREADABLE).time(now.second()).number(hash).end(), rows::encode(&row)?);
+        let index = IndexRow { at: now.second(), hash, named_only: false, identity: String::new() };
+        writes.put(mark, index.encode());
+        self.write(writes)?;
+        Ok(true)
+    }
+
+    /// The access that counts under `id`, or that the event `id` tells of.
+    pub fn access(&self, id: &str) -> Result<Option<Access>, StoreError> {
+        let Some(mut row) = self.index(id)? else { return Ok(None) };
+        if row.identity != id {
+            match self.index(&row.identity)? {
+                Some(real) => row = real,
+                None => return Ok(None),
+            }
+        }
+        let key = keys::access(row.at, &row.identity);
+        self.kv.row(&key)?.map(|value| rows::decode(&key, &value)).transpose()
+    }
+
+    /// Counts for the rule at `index` what is stored already.
+    pub(super) fn count_stored(&mut self, index: usize, now: WallTime) -> Result<(), StoreError> {
+        let mut from = keys::access(self.rules[index].from, "");
+        let to = keys::access(EventTime(i64::MAX), "");
+        loop {
+            let mut batch = Vec::new();
+            for row in self.kv.range(&from, &to).take(MAX_BATCH / (4 + ALERT_ROWS)) {
+                let (key, value) = row?;
+                batch.push(rows::decode::<Access>(&key, &value)?);
+                from = key;
+            }
+            if batch.is_empty() {
+                return Ok(());
+            }
+            from.push(0);
+            let mut draft = Draft::new(now);
+            self.count_for(index, &batch.iter().collect::<Vec<_>>(), &mut draft)?;
+            self.write(draft.writes)?;
+        }
+    }
+
+    fn known(&self, access: &Access) -> Result<Known, StoreError> {
+        Ok(match self.index(&access.event_id)? {
+            None => Known::No,
+            Some(row) if row.named_only => Known::Named,
+            Some(row) => Known::Seen { same: row.hash == content_hash(access) },
+        })
+    }
+
+    fn index(&self, id: &str) -> Result<Option<IndexRow>, StoreError> {
+        self.kv.row(&keys::index(id))?.map(|row| IndexRow::decode(id, &row)).transpose()
+    }
+
+    /// How many rows `access` may take, as far as can be told before it is judged.
+    fn rows_for(&self, access: &Access) -> usize {
+        let recipients = self.settings.recipients.len();
+        let matching = self.rules.iter().filter(|active| active.rule.matches(access)).count();
+        2 + matching * (3 + ALERT_ROWS + recipients)
+    }
+
+    /// Writes accesses that nothing was known of, and counts them for every rule.
+    fn count_new(&mut self, accesses: Vec<Access>, taken: &mut Taken, now: WallTime) -> Result<(), StoreError> {
+        if accesses.is_empty() {
+            return Ok(());
+        }
+        let mut draft = Draft::new(now);
+        for access in &accesses {
+            *taken.new.entry(access.outcome).or_default() += 1;
+            draft.writes.put(keys::access(access.time, &access.event_id), rows::encode(access)?);
+            draft.writes.put(keys::index(&access.event_id), index_row(access, access.identity(), access.time).encode());
+        }
+        let all: Vec<&Access> = accesses.iter().collect();
+        draft.accesses = accesses.iter().map(|access| (access.event_id.clone(), access.clone())).collect();
+        for index in 0..self.rules.len() {
+            self.count_for(index, &all, &mut draft)?;
+        }
+        self.write(draft.writes)
+    }
+
+    /// Counts `accesses` for the rule at `index`, those that it has not counted yet.
+    fn count_for(&mut self, index: usize, accesses: &[&Access], draft: &mut Draft) -> Result<(), StoreError> {
+        let mut touches: BTreeMap<GroupId, Touch> = BTreeMap::new();
+        for access in accesses {
+            if let Some((group, entry)) = self.placed(index, access)
+                && self.kv.row(&keys::matched(self.rules[index].rule.id(), group.id, entry.at, &entry.id))?.is_none()
+            {
+                touches.entry(group.id).or_insert_with(|| Touch { group, new: Vec::new() }).new.push(entry);
+            }
+        }
+        for mut touch in touches.into_values() {
+            touch.new.sort_unstable();
+            self.judge(index, &touch, draft)?;
+        }
+        Ok(())
+    }
+
+    /// Where the rule at `index` counts `access`, if it does.
+    fn placed(&self, index: usize, access: &Access) -> Option<(Group, Entry)> {
+        let active = &self.rules[index];
+        if access.own || access.time < active.from || !active.rule.matches(access) {
+            return None;
+        }
+        let value = active.rule.value(access)?;
+        let entry = Entry { at: access.time, id: Arc::from(access.identity()), value, reported: false };
+        Some((active.rule.group(access), entry))
+    }
+
+    fn judge(&mut self, index: usize, touch: &Touch, draft: &mut Draft) -> Result<(), StoreError> {
+        let rule = &self.rules[index].rule;
+        let id = rule.id();
+        let mut known = Vec::new();
+        for span in touch.loads(rule) {
+            known.extend(self.entries(id, touch.group.id, span)?);
+        }
+        let incidents = match touch.incidents(rule) {
+            Some(span) => self.incidents(rule, touch.group.id, span)?,
+            None => Vec::new(),
+        };
+        let changes = judge(rule, touch, &known, incidents, draft.now);
+        for entry in &touch.new {
+            draft.writes.put(keys::matched(id, touch.group.id, entry.at, &entry.id), rows::entry_value(entry));
+        }
+        let card = self.rules[index].rule.card();
+        for change in changes {
+            self.write_change(&card, change, draft)?;
+        }
+        Ok(())
+    }
+
+    /// The counted entries of a group within `span`, in order.
+    fn entries(&self, rule: RuleId, group: GroupId, span: Span) -> Result<Vec<Entry>, StoreError> {
+        let from = keys::group(keys::MATCH, rule, group).time(span.from).end();
+        let to = keys::group(keys::MATCH, rule, group).time(span.to.plus(1)).end();
+        self.kv.range(&from, &to).map(|row| row.and_then(|(key, value)| rows::entry(&key, &value))).collect()
+    }
+
+    /// The incidents of a group whose crossing windows end within `span`.
+    fn incidents(&self, rule: &Rule, group: GroupId, span: Span) -> Result<Vec<Incident>, StoreError> {
+        let from = keys::group(keys::INCIDENT, rule.id(), group).end();
+        let to = keys::group(keys::INCIDENT, rule.id(), group).time(span.to.plus(1)).end();
+        let mut found = Vec::new();
+        for row in self.kv.range(&from, &to).rev() {
+            let (key, value) = row?;
+            let incident: Incident = rows::decode(&key, &value)?;
+            if incident.last_end < span.from && !matches!(incident.state, crate::detect::State::Merged(_)) {
+                // They do not overlap, so all before this one ended earlier still.
+                break;
+            }
+            found.push(incident);
+        }
+        Ok(found)
+    }
+
+    /// Takes a record that tells of an access counted under another id than its own, or that another one spoke of.
+    fn take_telling(&mut self, access: Access, taken: &mut Taken, now: WallTime) -> Result<(), StoreError> {
+        let identity = access.identity().to_owned();
+        if !self.is_eligible(&access) {
+            taken.copies += 1;
+            return self.keep_copy(&access, &identity, access.time);
+        }
+        match self.access(&identity)? {
+            None => {
+                *taken.new.entry(access.outcome).or_default() += 1;
+                let mut draft = Draft::new(now);
+                self.place_telling(&access, &identity, &mut draft)?;
+                for index in 0..self.rules.len() {
+                    self.count_for(index, &[&access], &mut draft)?;
+                }
+                self.write(draft.writes)
+            }
+            Some(stored) if rank(&access) > rank(&stored) => {
+                taken.copies += 1;
+                self.replace(&stored, Access { seen: stored.seen, ..access }, now)
+            }
+            Some(stored) => {
+                taken.copies += 1;
+                self.keep_copy(&access, &identity, stored.time)
+            }
+        }
+    }
+
+    /// A cross-account access counts in the account that owns the secret, if that is configured.
+    fn is_eligible(&self, access: &Access) -> bool {
+        let owner = access.secret.as_ref().map(|secret| secret.account.as_str()).filter(|id| !id.is_empty());
+        match (&access.shared_event_id, owner) {
+            (Some(_), Some(owner)) => access.account == owner || !self.accounts().contains(owner),
+            _ => true,
+        }
+    }
+
+    fn place_telling(&mut self, access: &Access, identity: &str, draft: &mut Draft) -> Result<(), StoreError> {
+        draft.writes.put(keys::access(access.time, identity), rows::encode(access)?);
+        draft.writes.put(keys::index(&access.event_id), index_row(access, identity, access.time).encode());
+        if identity != access.event_id {
+            let row = match self.index(identity)? {
+                Some(row) => IndexRow { at: access.time, ..row },
+                None => IndexRow { at: access.time, hash: 0, named_only: true, identity: identity.to_owned() },
+            };
+            draft.writes.put(keys::index(identity), row.encode());
+        }
+        draft.accesses.insert(identity.to_owned(), access.clone());
+        Ok(())
+    }
+
+    fn keep_copy(&mut self, access: &Access, identity: &str, stored_at: EventTime) -> Result<(), StoreError> {
+        let mut writes = Writes::default();
+        writes.put(keys::copy(access.time, &access.event_id), rows::encode(access)?);
+        writes.put(keys::index(&access.event_id), index_row(access, identity, stored_at).encode());
+        self.write(writes)
+    }
+
+    /// Puts a better record of the same access in the place of `old`. What was reported stays reported, wherever the
+    /// better record says that it belongs.
+    fn replace(&mut self, old: &Access, new: Access, now: WallTime) -> Result<(), StoreError> {
+        let identity = new.identity().to_owned();
+        let mut draft = Draft::new(now);
+        draft.writes.remove(keys::access(old.time, &identity));
+        draft.writes.put(keys::copy(old.time, &old.event_id), rows::encode(old)?);
+        self.place_telling(&new, &identity, &mut draft)?;
+        for index in 0..self.rules.len() {
+            self.move_match(index, old, &new, &mut draft)?;
+        }
+        self.write(draft.writes)
+    }
+
+    fn move_match(&mut self, index: usize, old: &Access, new: &Access, draft: &mut Draft) -> Result<(), StoreError> {
+        // The old record may have counted under its own event id's spelling of the identity.
+        let old = Access { shared_event_id: new.shared_event_id.clone(), updates: new.updates.clone(), ..old.clone() };
+        let (was, is) = (self.placed(index, &old), self.placed(index, new));
+        if was == is {
+            return Ok(());
+        }
+        let rule = &self.rules[index].rule;
+        let mut reported = false;
+        if let Some((group, entry)) = was {
+            let key = keys::matched(rule.id(), group.id, entry.at, &entry.id);
+            if let Some(value) = self.kv.row(&key)? {
+                let around = Span {
+                    from: entry.at.minus(rule.window.saturating_mul(2)),
+                    to: entry.at.plus(rule.window.saturating_mul(2)),
+                };
+                let known = self.entries(rule.id(), group.id, around)?;
+                reported = rows::entry(&key, &value)?.reported || is_covered(rule, &known, entry.at, &entry.id);
+                draft.writes.remove(key);
+            }
+        }
+        if let Some((group, entry)) = is {
+            self.judge(index, &Touch { group, new: vec![Entry { reported, ..entry }] }, draft)?;
+        }
+        Ok(())
+    }
+}
+
+/// Which of two records of one access is better: the one in the smaller account; an update rather than its original;
+/// and whatever makes the choice the same for every order of arrival.
+fn rank(access: &Access) -> impl Ord {
+    use std::cmp::Reverse;
+    (Reverse(access.account.clone()), access.updates.is_some(), access.time, Reverse(access.event_id.clone()))
+}
+
+fn index_row(access: &Access, identity: &str, at: EventTime) -> IndexRow {
+    IndexRow { at, hash: content_hash(access), named_only: false, identity: identity.to_owned() }
+}
+
+/// A hash of what makes an event this event: not of its spelling, since the same one may be read from Event history and
+/// from a log file.
+fn content_hash(access: &Access) -> u64 {
+    let secret = access.secret.as_ref();
+    short_hash(&[
+        &access.event,
+        &access.time.0.to_string(),
+        &access.account,
+        &access.region,
+        &access.principal.key(),
+        secret.map_or("", |secret| &secret.name),
+        access.outcome.word(),
+        access.source_ip.as_deref().unwrap_or(""),
+        access.request_id.as_deref().unwrap_or(""),
+    ])
+}
+
+fn short_hash(texts: &[&str]) -> u64 {
+    let mut hash = Sha256::new();
+    for text in texts {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    }
+    let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = hash.finalize().into();
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// As much of `text` as fits `max` bytes.
+fn prefix(text: &str, max: usize) -> &str {
+    let mut end = max.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

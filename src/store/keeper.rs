@@ -1,0 +1,89 @@
+//! The ledger's own thread: one writer for all sources and notifiers, off the runtime's workers.
+//!
+//! Jobs are closures over the ledger. Those that wait while a flush is under way share the next one (group commit):
+//! each has its own atomic batch, and none is answered before the flush that makes it durable. **Nothing may be told
+//! to the world before [`Keeper::run`] has returned**: that is where "commit, deliver, mark delivered" begins.
+
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use tokio::sync::{oneshot, watch};
+
+use super::StoreError;
+use super::ledger::Ledger;
+
+/// Jobs that share one flush at most, so that none waits long for the others.
+const GROUP: usize = 64;
+
+/// Jobs that may wait; more make their callers wait in turn.
+const BACKLOG: usize = 256;
+
+type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+type Job = Box<dyn FnOnce(&mut Ledger) -> Answer + Send>;
+
+/// A handle to the ledger's thread. Clones share it; the thread ends when the last is dropped.
+#[derive(Clone, Debug)]
+pub struct Keeper {
+    jobs: mpsc::SyncSender<Job>,
+    queued: watch::Receiver<u64>,
+}
+
+impl Keeper {
+    /// Gives `ledger` a thread. The join handle yields when it is closed, which a clean exit waits for.
+    pub fn start(ledger: Ledger) -> (Self, JoinHandle<()>) {
+        let (jobs, inbox) = mpsc::sync_channel(BACKLOG);
+        let (announce, queued) = watch::channel(0);
+        let thread = std::thread::spawn(move || keep(ledger, &inbox, &announce));
+        (Self { jobs, queued }, thread)
+    }
+
+    /// Runs `job` on the ledger. When this returns `Ok`, what it wrote is durable.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Ledger) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let mut job: Job = Box::new(move |ledger| {
+            let done = job(ledger);
+            Box::new(move |synced| {
+                // Nobody waits any more if the caller was dropped; the write stands all the same.
+                let _ = answer.send(synced.and(done));
+            })
+        });
+        loop {
+            match self.jobs.try_send(job) {
+                Ok(()) => break,
+                Err(mpsc::TrySendError::Full(back)) => {
+                    job = back;
+                    tokio::task::yield_now().await;
+                }
+                Err(mpsc::TrySendError::Disconnected(_)) => return Err(StoreError::Stopped),
+            }
+        }
+        answered.await.unwrap_or(Err(StoreError::Stopped))
+    }
+
+    /// Changes whenever alerts have been queued, durably.
+    #[must_use]
+    pub fn queued(&self) -> watch::Receiver<u64> {
+        self.queued.clone()
+    }
+}
+
+fn keep(mut ledger: Ledger, inbox: &mpsc::Receiver<Job>, announce: &watch::Sender<u64>) {
+    while let Ok(first) = inbox.recv() {
+        let mut answers = vec![first(&mut ledger)];
+        while answers.len() < GROUP
+            && let Ok(job) = inbox.try_recv()
+        {
+            answers.push(job(&mut ledger));
+        }
+        let synced = ledger.sync();
+        for answer in answers {
+            answer(synced.as_ref().map(drop).map_err(Clone::clone));
+        }
+        if let Ok(queued @ 1..) = synced {
+            announce.send_modify(|count| *count += queued);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Ordered rows of bytes, on disk or in memory, written in atomic batches and made durable on demand.
+//!
+//! On disk it is sled 0.34, one tree. Two things there are not obvious:
+//! - **`flush()` is not durable.** On Linux it ends in `sync_file_range`, which leaves the disk's cache alone; a power
+//!   cut loses acknowledged batches or the whole store. So [`Kv::sync`] calls `sync_all` on our own handle to sled's
+//!   file afterwards. Nothing may be told to the world before it returns.
+//! - **Large values and batches hurt.** Overwriting values above some 64 KiB leaks files, and batches of a thousand
+//!   rows take gigabytes. [`MAX_VALUE`] and [`MAX_BATCH`] are the bounds that callers keep to.
+//!
+//! In memory it is a `BTreeMap`: for `replay`, which must not touch the state, and for tests.
+
+use std::collections::BTreeMap;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::ops::Bound;
+use std::os::unix::fs::DirBuilderExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::StoreError;
+
+/// Bytes in one value at most.
+pub(super) const MAX_VALUE: usize = 48 * 1024;
+
+/// Rows in one batch, as a goal: a single access that many rules match may need more.
+pub(super) const MAX_BATCH: usize = 200;
+
+/// sled's page cache. Not a hard bound; 16 MiB keeps a month of ordinary traffic within reach.
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// A key and its value.
+pub(super) type Row = (Vec<u8>, Vec<u8>);
+
+/// Rows to write, applied all or not at all.
+#[derive(Debug, Default)]
+pub(super) struct Writes(BTreeMap<Vec<u8>, Option<Vec<u8>>>);
+
+impl Writes {
+    pub(super) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        debug_assert!(value.len() <= MAX_VALUE + MAX_VALUE / 3, "{} bytes under {key:?}", value.len());
+        self.0.insert(key, Some(value));
+    }
+
+    pub(super) fn remove(&mut self, key: Vec<u8>) {
+        self.0.insert(key, None);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// The rows.
+#[derive(Debug)]
+pub(super) enum Kv {
+    Disk(Disk),
+    Memory(BTreeMap<Vec<u8>, Vec<u8>>),
+}
+
+/// sled's folder, and what we hold of it.
+#[derive(Debug)]
+pub(super) struct Disk {
+    db: sled::Db,
+    /// Our own handle to sled's file, for [`Kv::sync`].
+    file: File,
+    path: PathBuf,
+    /// Locked for as long as it is open.
+    _lock: File,
+}
+
+impl Kv {
+    /// Opens the store in `state_dir/db`, making both folders if need be.
+    pub(super) fn open(state_dir: &Path) -> Result<Self, StoreError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(state_dir)
+            .map_err(|source| io("create", state_dir, source))?;
+        let lock = lock(state_dir)?;
+        let path = state_dir.join("db");
+        let is_new = !path.join("db").exists();
+        let db = open_sled(&path)?;
+        let file = path.join("db");
+        let file = OpenOptions::new().write(true).open(&file).map_err(|source| io("open", &file, source))?;
+        let disk = Disk { db, file, path, _lock: lock };
+        if is_new {
+            disk.persist_folder(state_dir)?;
+        }
+        Ok(Self::Disk(disk))
+    }
+
+    pub(super) fn memory() -> Self {
+        Self::Memory(BTreeMap::new())
+    }
+
+    pub(super) fn row(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        match self {
+            Self::Disk(disk) => Ok(disk.db.get(key)?.map(|value| value.to_vec())),
+            Self::Memory(rows) => Ok(rows.get(key).cloned()),
+        }
+    }
+
+    /// The rows with `from <= key <= to`, in order; from the other end if walked in reverse.
+    pub(super) fn range<'a>(
+        &'a self,
+        from: &[u8],
+        to: &[u8],
+    ) -> Box<dyn DoubleEndedIterator<Item = Result<Row, StoreError>> + 'a> {
+        match self {
+            Self::Disk(disk) => Box::new(disk.db.range(from.to_vec()..=to.to_vec()).map(|row| {
+                let (key, value) = row?;
+                Ok((key.to_vec(), value.to_vec()))
+            })),
+            Self::Memory(rows) => {
+                let bounds: (Bound<Vec<u8>>, Bound<Vec<u8>>) =
+                    (Bound::Included(from.to_vec()), Bound::Included(to.to_vec()));
+                if from > to {
+                    return Box::new(std::iter::empty());
+                }
+                Box::new(rows.range(bounds).map(|(key, value)| Ok((key.clone(), value.clone()))))
+            }
+        }
+    }
+
+    /// The rows whose keys begin with `prefix`.
+    pub(super) fn prefix<'a>(
+        &'a self,
+        prefix: &[u8],
+    ) -> Box<dyn DoubleEndedIterator<Item = Result<Row, StoreError>> + 'a> {
+        match self {
+            Self::Disk(disk) => Box::new(disk.db.scan_prefix(prefix).map(|row| {
+                let (key, value) = row?;
+                Ok((key.to_vec(), value.to_vec()))
+            })),
+            Self::Memory(rows) => {
+                let prefix = prefix.to_vec();
+                let end = past(&prefix);
+                let bounds = (Bound::Included(prefix), end.map_or(Bound::Unbounded, Bound::Excluded));
+                Box::new(rows.range(bounds).map(|(key, value)| Ok((key.clone(), value.clone()))))
+            }
+        }
+    }
+
+    /// Writes all of `writes` or nothing. Durable only after [`sync`](Self::sync).
+    pub(super) fn apply(&mut self, writes: Writes) -> Result<(), StoreError> {
+        match self {
+            Self::Disk(disk) => {
+                let mut batch = sled::Batch::default();
+                for (key, value) in writes.0 {
+                    match value {
+                        Some(value) => batch.insert(key, value),
+                        None => batch.remove(key),
+                    }
+                }
+                Ok(disk.db.apply_batch(batch)?)
+            }
+            Self::Memory(rows) => {
+                for (key, value) in writes.0 {
+                    match value {
+                        Some(value) => drop(rows.insert(key, value)),
+                        None => drop(rows.remove(&key)),
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes everything applied so far survive a power cut.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Disk(disk) => {
+                disk.db.flush()?;
+                disk.file.sync_all().map_err(|source| io("sync", &disk.path, source))
+            }
+            Self::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Bytes on disk.
+    pub(super) fn bytes(&self) -> Result<u64, StoreError> {
+        match self {
+            Self::Disk(disk) => Ok(disk.db.size_on_disk()?),
+            Self::Memory(rows) => Ok(rows.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum()),
+        }
+    }
+}
+
+impl Disk {
+    /// After the very first open: the files' names must survive a power cut, too.
+    fn persist_folder(&self, state_dir: &Path) -> Result<(), StoreError> {
+        self.db.flush()?;
+        for path in [self.path.join("conf"), self.path.join("db"), self.path.clone(), state_dir.to_owned()] {
+            File::open(&path).and_then(|file| file.sync_all()).map_err(|source| io("sync", &path, source))?;
+        }
+        Ok(())
+    }
+}
+
+/// The first key after all those that begin with `prefix`.
+fn past(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            return Some(end);
+        }
+    }
+    None
+}
+
+/// Our own lock, since sled's failure to get its own is told apart only by the wording of its message.
+fn lock(state_dir: &Path) -> Result<File, StoreError> {
+    let path = state_dir.join("lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|source| io("open", &path, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked(state_dir.to_owned())),
+        Err(TryLockError::Error(source)) => Err(io("lock", &path, source)),
+    }
+}
+
+/// How long a closing handle may keep sled's own lock.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// A torn folder makes sled fail or panic; neither may end in silence or in an empty store.
+fn open_sled(path: &Path) -> Result<sled::Db, StoreError> {
+    // Our own writer thread decides when to flush; sled's would only wake an idle process.
+    let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+    let unopened = |why: String| StoreError::Unopened { path: path.to_owned(), why };
+    let deadline = Instant::now() + CLOSING;
+    loop {
+        match catch_unwind(AssertUnwindSafe(|| config.open())) {
+            Ok(Ok(db)) => return Ok(db),
+            // We hold the state directory's lock, so this can only be a handle of our own process that sled's threads
+            // have not let go of yet: it closes in the background.
+            Ok(Err(sled::Error::Io(error))) if is_lock(&error) && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Ok(Err(error)) => return Err(unopened(error.to_string())),
+            Err(panic) => return Err(unopened(panic_text(panic.as_ref()))),
+        }
+    }
+}
+
+fn is_lock(error: &std::io::Error) -> bool {
+    error.to_string().contains("could not acquire lock")
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("the store engine gave up").to_owned()
+}
+
+fn io(doing: &'static str, path: &Path, source: std::io::Error) -> StoreError {
+    StoreError::Io { doing, path: path.to_owned(), source: Arc::new(source) }
+}

@@ -1,0 +1,322 @@
+//! The ledger: the one place that reads and writes the store, and where the pure parts meet the rows.
+//!
+//! A page goes in by [`take`](Ledger::take): known events are dropped, new ones written, judged against their stored
+//! neighbours, and what follows (incidents, alerts in the outbox) is written with them, all or nothing. Time goes in by
+//! [`tick`](Ledger::tick): updates that are due, incidents that are over, sources that are blind. The dispatcher takes
+//! alerts out by [`next`](Ledger::next) and says what became of them by [`settle`](Ledger::settle).
+//!
+//! The truth is in the accesses: windows are worked out anew from them each time, so nothing here can drift. The only
+//! copies in memory are the open incidents, the sources' rows and the next alert number, all read back at the start.
+//!
+//! Nothing is durable before [`sync`](Ledger::sync); [`Keeper`](super::Keeper) sees to that.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use super::kv::{Kv, Writes};
+use super::rows::{self, RuleRow, SourceRow};
+use super::{StoreError, keys};
+use crate::detect::{Incident, IncidentId, Rule};
+use crate::model::{EventTime, Severity, WallTime};
+use crate::trail::{Coverage, SourceId};
+
+/// What the ledger must know of the configuration.
+#[derive(Clone, Debug)]
+pub struct LedgerSettings {
+    /// The rules.
+    pub rules: Vec<Rule>,
+    /// The notifiers.
+    pub recipients: Vec<Recipient>,
+    /// The sources that are read.
+    pub sources: Vec<SourceId>,
+    /// The ids of configured accounts, as far as the configuration tells them.
+    pub accounts: BTreeSet<String>,
+    /// An event may appear this long after it happened; see [`Coverage`].
+    pub lateness: Duration,
+    /// Every second is read once more at this age; see [`Coverage`].
+    pub recheck: Duration,
+    /// How far back a rule counts when it is new.
+    pub backfill: Duration,
+    /// How long things are kept, by event time.
+    pub retention: Duration,
+    /// A source not read through for this long is blind.
+    pub stale_after: Duration,
+    /// Blindness is counted from here at the earliest: the start of a daemon, which cannot have read before. None for
+    /// one pass from cron, where the store alone tells how long it has been.
+    pub awake_since: Option<WallTime>,
+}
+
+/// A notifier, as far as it matters for what is queued for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipient {
+    /// Its name.
+    pub name: String,
+    /// Alerts below this are not for it.
+    pub min_severity: Severity,
+    /// Whether it hears that an incident is over.
+    pub send_resolved: bool,
+}
+
+/// A rule and from where on it counts.
+#[derive(Clone, Debug)]
+pub(super) struct ActiveRule {
+    pub(super) rule: Rule,
+    pub(super) from: EventTime,
+}
+
+/// The store, opened for one configuration.
+#[derive(Debug)]
+pub struct Ledger {
+    pub(super) kv: Kv,
+    pub(super) settings: LedgerSettings,
+    pub(super) rules: Vec<ActiveRule>,
+    pub(super) open: BTreeMap<IncidentId, Incident>,
+    pub(super) sources: BTreeMap<SourceId, SourceRow>,
+    pub(super) next_seq: u64,
+    /// Why a source's last pass failed; for the alert that says it is blind.
+    pub(super) troubles: BTreeMap<SourceId, String>,
+    /// Deliveries queued since the last [`sync`](Self::sync).
+    queued: u64,
+    unsynced: bool,
+}
+
+impl Ledger {
+    /// Opens the store in `state_dir/db` and activates rules that are new.
+    pub fn open(state_dir: &Path, settings: LedgerSettings, now: WallTime) -> Result<Self, StoreError> {
+        let kv = Kv::open(state_dir)?;
+        check_version(&kv, &state_dir.join("db"))?;
+        Self::over(kv, settings, now)
+    }
+
+    /// A ledger that leaves no trace.
+    pub fn in_memory(settings: LedgerSettings, now: WallTime) -> Result<Self, StoreError> {
+        Self::over(Kv::memory(), settings, now)
+    }
+
+    fn over(kv: Kv, settings: LedgerSettings, now: WallTime) -> Result<Self, StoreError> {
+        let mut ledger = Self {
+            next_seq: last_seq(&kv)?.map_or(0, |seq| seq + 1),
+            kv,
+            settings,
+            rules: Vec::new(),
+            open: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            troubles: BTreeMap::new(),
+            queued: 0,
+            unsynced: false,
+        };
+        let mut writes = Writes::default();
+        writes.put(keys::META.to_vec(), keys::VERSION.to_be_bytes().to_vec());
+        ledger.write(writes)?;
+        ledger.load_open()?;
+        ledger.load_sources(now)?;
+        ledger.activate_rules(now)?;
+        ledger.sync()?;
+        Ok(ledger)
+    }
+
+    /// Makes everything written so far durable. Returns how many deliveries that has put into outboxes.
+    pub fn sync(&mut self) -> Result<u64, StoreError> {
+        if self.unsynced {
+            self.kv.sync()?;
+            self.unsynced = false;
+        }
+        Ok(std::mem::take(&mut self.queued))
+    }
+
+    /// Bytes that the store takes on disk.
+    pub fn bytes(&self) -> Result<u64, StoreError> {
+        self.kv.bytes()
+    }
+
+    /// How many incidents are open, by rule.
+    #[must_use]
+    pub fn open_incidents(&self) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        for incident in self.open.values() {
+            *counts.entry(incident.rule_name.clone()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// What is known of each configured source.
+    #[must_use]
+    pub fn sources(&self) -> &BTreeMap<SourceId, SourceRow> {
+        &self.sources
+    }
+
+    /// Keeps `coverage` as what has been read of `source`.
+    pub fn cover(&mut self, source: &SourceId, coverage: Coverage) -> Result<(), StoreError> {
+        self.update_source(source, |row| row.coverage = coverage)
+    }
+
+    /// Notes that the account behind `source` is `account_id`. If it was another before, what had been read was
+    /// another account's, and watching begins anew at `since`. Returns whether that was so.
+    pub fn identify(&mut self, source: &SourceId, account_id: &str, anew: Coverage) -> Result<bool, StoreError> {
+        let Some(row) = self.sources.get(source) else { return Ok(false) };
+        if row.account_id.as_deref() == Some(account_id) {
+            return Ok(false);
+        }
+        let moved = row.account_id.is_some();
+        self.update_source(source, |row| {
+            row.account_id = Some(account_id.to_owned());
+            if moved {
+                row.coverage = anew;
+                row.read_through = None;
+            }
+        })?;
+        Ok(moved)
+    }
+
+    pub(super) fn update_source(
+        &mut self,
+        source: &SourceId,
+        change: impl FnOnce(&mut SourceRow),
+    ) -> Result<(), StoreError> {
+        let Some(row) = self.sources.get_mut(source) else { return Ok(()) };
+        change(row);
+        let value = rows::encode(row)?;
+        let mut writes = Writes::default();
+        writes.put(source_key(source), value);
+        self.write(writes)
+    }
+
+    /// The account ids that count as configured.
+    pub(super) fn accounts(&self) -> BTreeSet<&str> {
+        let learned = self.sources.values().filter_map(|row| row.account_id.as_deref());
+        self.settings.accounts.iter().map(String::as_str).chain(learned).collect()
+    }
+
+    pub(super) fn write(&mut self, writes: Writes) -> Result<(), StoreError> {
+        if writes.len() > 0 {
+            self.kv.apply(writes)?;
+            self.unsynced = true;
+        }
+        Ok(())
+    }
+
+    pub(super) fn count_queued(&mut self, deliveries: u64) {
+        self.queued += deliveries;
+    }
+
+    fn load_open(&mut self) -> Result<(), StoreError> {
+        for row in self.kv.prefix(&[keys::OPEN]) {
+            let (key, at) = row?;
+            let Some(row) = self.kv.row(&at)? else {
+                return Err(rows::damaged(format!("open incident {} is missing", String::from_utf8_lossy(&key[1..]))));
+            };
+            let incident: Incident = rows::decode(&at, &row)?;
+            self.open.insert(incident.id.clone(), incident);
+        }
+        Ok(())
+    }
+
+    fn load_sources(&mut self, now: WallTime) -> Result<(), StoreError> {
+        let since = now.minus(self.settings.backfill).second();
+        for source in &self.settings.sources {
+            let key = source_key(source);
+            let (lateness, recheck) = (self.settings.lateness, self.settings.recheck);
+            let row = match self.kv.row(&key)? {
+                Some(row) => {
+                    let mut row: SourceRow = rows::decode(&key, &row)?;
+                    row.coverage.adopt(lateness, recheck, now);
+                    row.coverage.discard_after(now);
+                    row
+                }
+                None => SourceRow {
+                    coverage: Coverage::new(since, lateness, recheck),
+                    created: now,
+                    account_id: None,
+                    read_through: None,
+                    blind: None,
+                },
+            };
+            self.sources.insert(source.clone(), row);
+        }
+        for source in self.settings.sources.clone() {
+            self.update_source(&source, |_| {})?;
+        }
+        Ok(())
+    }
+
+    /// Makes the configured rules current. A version that is new counts what is stored already, from `backfill` ago
+    /// on, and ends the incidents of the one before it. Can be interrupted anywhere and done again.
+    fn activate_rules(&mut self, now: WallTime) -> Result<(), StoreError> {
+        let stored = self.rule_rows()?;
+        for rule in self.settings.rules.clone() {
+            let row = stored.get(&rule.name).filter(|row| row.id == rule.id());
+            if row.is_none() && stored.contains_key(&rule.name) {
+                self.close_incidents(&stored[&rule.name], "rule changed", now)?;
+            }
+            let mut row = row.cloned().unwrap_or_else(|| RuleRow {
+                id: rule.id(),
+                activated: now,
+                from: now.minus(self.settings.backfill).second(),
+                ready: false,
+                card: rule.card(),
+            });
+            row.card = rule.card();
+            self.write_rule(&rule.name, &row)?;
+            self.rules.push(ActiveRule { from: row.from, rule: rule.clone() });
+            if !row.ready {
+                self.count_stored(self.rules.len() - 1, now)?;
+                row.ready = true;
+                self.write_rule(&rule.name, &row)?;
+            }
+        }
+        for (name, row) in &stored {
+            if !self.settings.rules.iter().any(|rule| rule.name == *name) {
+                self.close_incidents(row, "rule removed", now)?;
+                let mut writes = Writes::default();
+                writes.remove(rule_key(name));
+                self.write(writes)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn rule_rows(&self) -> Result<BTreeMap<String, RuleRow>, StoreError> {
+        let mut stored = BTreeMap::new();
+        for row in self.kv.prefix(&[keys::RULE]) {
+            let (key, value) = row?;
+            let row: RuleRow = rows::decode(&key, &value)?;
+            stored.insert(row.card.name.clone(), row);
+        }
+        Ok(stored)
+    }
+
+    fn write_rule(&mut self, name: &str, row: &RuleRow) -> Result<(), StoreError> {
+        let mut writes = Writes::default();
+        writes.put(rule_key(name), rows::encode(row)?);
+        self.write(writes)
+    }
+}
+
+fn rule_key(name: &str) -> Vec<u8> {
+    keys::Key::of(keys::RULE).text(name).end()
+}
+
+fn source_key(source: &SourceId) -> Vec<u8> {
+    keys::Key::of(keys::SOURCE).text_then(&source.account).text(&source.region).end()
+}
+
+fn check_version(kv: &Kv, path: &Path) -> Result<(), StoreError> {
+    let Some(row) = kv.row(keys::META)? else { return Ok(()) };
+    let found: [u8; 4] = row.try_into().map_err(|_| rows::damaged("the schema version".to_owned()))?;
+    let found = u32::from_be_bytes(found);
+    if found > keys::VERSION {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known: keys::VERSION });
+    }
+    Ok(())
+}
+
+fn last_seq(kv: &Kv) -> Result<Option<u64>, StoreError> {
+    match kv.prefix(&[keys::ALERT]).next_back() {
+        Some(row) => {
+            let (key, _) = row?;
+            keys::number_at(&key, 1).map(Some).ok_or_else(|| rows::damaged("the last alert's number".to_owned()))
+        }
+        None => Ok(None),
+    }
+}

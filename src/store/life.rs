@@ -1,0 +1,354 @@
+//! The life of incidents in the store: changes that a page brought, what time brings, and the alerts that follow.
+
+use std::collections::BTreeMap;
+
+use super::StoreError;
+use super::intake::Draft;
+use super::keys::{self, Key};
+use super::kv::{MAX_VALUE, Writes};
+use super::ledger::Ledger;
+use super::rows::{self, AlertRow, Blindness, DeliveryRow, Pending, RuleRow};
+use crate::detect::{Change, Incident, IncidentId, Rule, RuleCard, State, about_source, compose, episode_id, resolved};
+use crate::model::{Access, Alert, AlertKind, EventTime, Span, WallTime};
+use crate::trail::SourceId;
+
+/// Covered accesses in one `p` row.
+const SEGMENT: u64 = 500;
+
+/// Event ids in one `e` row.
+const IDS_A_ROW: usize = 150;
+
+/// Who is to hear an alert.
+enum Audience<'a> {
+    /// The notifiers of a rule.
+    Named(&'a [String]),
+    /// All of them: it is about the daemon itself.
+    Everybody,
+}
+
+impl Ledger {
+    /// What is due at `now`: updates of open incidents, all of them if `flush`; incidents that are over; sources that
+    /// have become blind. One batch an incident.
+    pub fn tick(&mut self, now: WallTime, flush: bool) -> Result<(), StoreError> {
+        self.notice_blindness(now)?;
+        let due: Vec<IncidentId> = self.open.keys().cloned().collect();
+        for id in due {
+            self.tick_incident(&id, now, flush)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that `source` was read through by a pass that began at `began`.
+    pub fn read_through(&mut self, source: &SourceId, began: WallTime, now: WallTime) -> Result<(), StoreError> {
+        self.troubles.remove(source);
+        let Some(row) = self.sources.get(source) else { return Ok(()) };
+        if let Some(blind) = row.blind.clone() {
+            self.announce_source(source, AlertKind::Sighted, &blind, now)?;
+        }
+        self.update_source(source, |row| {
+            row.read_through = Some(began);
+            row.blind = None;
+        })
+    }
+
+    /// Notes why `source` could not be read through.
+    pub fn not_read_through(&mut self, source: &SourceId, why: String) {
+        self.troubles.insert(source.clone(), why);
+    }
+
+    /// Queues `alert` for `notifiers`, whatever their filters say: a test is to arrive.
+    pub fn queue_test(&mut self, alert: &Alert, notifiers: &[String]) -> Result<(), StoreError> {
+        let mut draft = Draft::new(alert.decided);
+        self.queue_for(alert, notifiers.to_vec(), &mut draft.writes)?;
+        self.write(draft.writes)
+    }
+
+    /// Writes what a page did to one incident.
+    pub(super) fn write_change(
+        &mut self,
+        card: &RuleCard,
+        change: Change,
+        draft: &mut Draft,
+    ) -> Result<(), StoreError> {
+        let mut incident = change.incident;
+        let mut moved = Vec::new();
+        for id in &change.swallowed {
+            moved.extend(self.take_pending(id, &mut draft.writes)?);
+        }
+        moved.extend(change.covers.iter().map(|entry| Pending { at: entry.at, id: entry.id.to_string() }));
+        match change.announce {
+            Some(AlertKind::Resolved) => {
+                // It went on in another incident, which has taken its pending accesses.
+                let alert = resolved(card, &mut incident, None, draft.now);
+                self.queue(&alert, &Audience::Named(&card.notify), &mut draft.writes)?;
+            }
+            Some(kind) => {
+                let mut pending = self.take_pending(&incident.id, &mut draft.writes)?;
+                pending.extend(moved);
+                let alerts = self.compose(card, &mut incident, kind, pending, draft)?;
+                self.queue_all(&alerts, &card.notify, &mut draft.writes)?;
+            }
+            None => {
+                let already = incident.pending.saturating_sub(moved.len() as u64);
+                self.append_pending(&incident.id, already, &moved, &mut draft.writes)?;
+            }
+        }
+        self.write_incident(incident, change.stored_at, &mut draft.writes)
+    }
+
+    /// Ends the incidents of a rule's version that counts no more.
+    pub(super) fn close_incidents(&mut self, version: &RuleRow, why: &str, now: WallTime) -> Result<(), StoreError> {
+        let ids: Vec<IncidentId> =
+            self.open.values().filter(|incident| incident.rule == version.id).map(|it| it.id.clone()).collect();
+        for id in ids {
+            self.end_incident(&id, &version.card, Some(why), now)?;
+        }
+        Ok(())
+    }
+
+    fn tick_incident(&mut self, id: &IncidentId, now: WallTime, flush: bool) -> Result<(), StoreError> {
+        let Some(incident) = self.open.get(id) else { return Ok(()) };
+        let Some(rule) = self.rules.iter().map(|active| &active.rule).find(|rule| rule.id() == incident.rule) else {
+            return Ok(());
+        };
+        if self.is_over(rule, incident, now) {
+            let card = rule.card();
+            return self.end_incident(id, &card, None, now);
+        }
+        if incident.update_due(rule, now) || (flush && incident.pending > 0) {
+            let card = rule.card();
+            let mut incident = incident.clone();
+            let mut draft = Draft::new(now);
+            self.tell_pending(&card, &mut incident, &mut draft)?;
+            let stored_at = incident.first_end;
+            self.write_incident(incident, Some(stored_at), &mut draft.writes)?;
+            return self.write(draft.writes);
+        }
+        Ok(())
+    }
+
+    /// Tells what is left to tell, then that it is over.
+    fn end_incident(
+        &mut self,
+        id: &IncidentId,
+        card: &RuleCard,
+        why: Option<&str>,
+        now: WallTime,
+    ) -> Result<(), StoreError> {
+        let Some(mut incident) = self.open.get(id).cloned() else { return Ok(()) };
+        let mut draft = Draft::new(now);
+        if incident.pending > 0 {
+            self.tell_pending(card, &mut incident, &mut draft)?;
+        }
+        incident.state = State::Resolved;
+        let alert = resolved(card, &mut incident, why, now);
+        self.queue(&alert, &Audience::Named(&card.notify), &mut draft.writes)?;
+        let stored_at = incident.first_end;
+        self.write_incident(incident, Some(stored_at), &mut draft.writes)?;
+        self.write(draft.writes)
+    }
+
+    fn tell_pending(&mut self, card: &RuleCard, incident: &mut Incident, draft: &mut Draft) -> Result<(), StoreError> {
+        let pending = self.take_pending(&incident.id, &mut draft.writes)?;
+        let alerts = self.compose(card, incident, AlertKind::Updated, pending, draft)?;
+        self.queue_all(&alerts, &card.notify, &mut draft.writes)
+    }
+
+    /// Whether `hold` has passed and nothing that could still belong to it can be unread, in any source that sees.
+    fn is_over(&self, rule: &Rule, incident: &Incident, now: WallTime) -> bool {
+        incident.last_end.plus(rule.hold).wall() <= now && self.is_settled(incident.watched(rule))
+    }
+
+    /// Whether every source that is not blind has read `span`, as far as it lies within what it watches, at an age at
+    /// which nothing more appears. With every source blind nobody can say so.
+    fn is_settled(&self, span: Span) -> bool {
+        let mut seeing = self.sources.values().filter(|row| row.blind.is_none()).peekable();
+        seeing.peek().is_some()
+            && seeing.all(|row| {
+                let watched = Span::new(span.from.max(row.coverage.since()), span.to);
+                watched.is_none_or(|span| row.coverage.settled(span))
+            })
+    }
+
+    fn compose(
+        &self,
+        card: &RuleCard,
+        incident: &mut Incident,
+        kind: AlertKind,
+        mut pending: Vec<Pending>,
+        draft: &Draft,
+    ) -> Result<Vec<Alert>, StoreError> {
+        pending.sort_unstable();
+        let mut accesses: Vec<Access> = Vec::with_capacity(pending.len());
+        for Pending { id, .. } in pending {
+            let stored = match draft.accesses.get(&id) {
+                Some(access) => Some(access.clone()),
+                None => self.access(&id)?,
+            };
+            // Gone only if it is older than the retention, and with it everything that could be told about it.
+            accesses.extend(stored);
+        }
+        Ok(compose(card, incident, kind, accesses, draft.now))
+    }
+
+    /// What no alert holds yet of incident `id`; the rows go.
+    fn take_pending(&self, id: &IncidentId, writes: &mut Writes) -> Result<Vec<Pending>, StoreError> {
+        let mut pending = Vec::new();
+        for row in self.kv.prefix(&keys::pending(id).end()) {
+            let (key, value) = row?;
+            pending.extend(rows::decode::<Vec<Pending>>(&key, &value)?);
+            writes.remove(key);
+        }
+        Ok(pending)
+    }
+
+    /// Adds to what no alert holds yet; `already` says how many there are. Segments are filled one after the other, so
+    /// that a page touches one or two rows however much is waiting.
+    fn append_pending(
+        &self,
+        id: &IncidentId,
+        already: u64,
+        more: &[Pending],
+        writes: &mut Writes,
+    ) -> Result<(), StoreError> {
+        let key =
+            |segment: u64| keys::pending(id).bytes(&u32::try_from(segment).unwrap_or(u32::MAX).to_be_bytes()).end();
+        let mut segments: BTreeMap<u64, Vec<Pending>> = BTreeMap::new();
+        if already % SEGMENT != 0 {
+            let last = key(already / SEGMENT);
+            if let Some(row) = self.kv.row(&last)? {
+                segments.insert(already / SEGMENT, rows::decode(&last, &row)?);
+            }
+        }
+        for (place, pending) in (already..).zip(more) {
+            segments.entry(place / SEGMENT).or_default().push(pending.clone());
+        }
+        if !more.is_empty() {
+            for (segment, pending) in segments {
+                writes.put(key(segment), rows::encode(&pending)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn write_incident(
+        &mut self,
+        incident: Incident,
+        stored_at: Option<EventTime>,
+        writes: &mut Writes,
+    ) -> Result<(), StoreError> {
+        let place = |first_end| keys::incident(incident.rule, incident.group_id(), first_end, &incident.id);
+        let key = place(incident.first_end);
+        if let Some(stored_at) = stored_at.filter(|at| *at != incident.first_end) {
+            writes.remove(place(stored_at));
+        }
+        writes.put(key.clone(), rows::encode(&incident)?);
+        if incident.state == State::Open {
+            writes.put(keys::open(&incident.id), key);
+            self.open.insert(incident.id.clone(), incident);
+        } else {
+            writes.remove(keys::open(&incident.id));
+            self.open.remove(&incident.id);
+        }
+        Ok(())
+    }
+
+    fn queue_all(&mut self, alerts: &[Alert], names: &[String], writes: &mut Writes) -> Result<(), StoreError> {
+        alerts.iter().try_for_each(|alert| self.queue(alert, &Audience::Named(names), writes))
+    }
+
+    /// Writes `alert` down and puts it into the outboxes of those who are to hear it.
+    fn queue(&mut self, alert: &Alert, audience: &Audience<'_>, writes: &mut Writes) -> Result<(), StoreError> {
+        let names = self
+            .settings
+            .recipients
+            .iter()
+            .filter(|recipient| match audience {
+                Audience::Named(names) => names.contains(&recipient.name),
+                Audience::Everybody => true,
+            })
+            .filter(|recipient| alert.rule.severity >= recipient.min_severity)
+            .filter(|recipient| alert.kind != AlertKind::Resolved || recipient.send_resolved)
+            .map(|recipient| recipient.name.clone())
+            .collect();
+        self.queue_for(alert, names, writes)
+    }
+
+    fn queue_for(&mut self, alert: &Alert, names: Vec<String>, writes: &mut Writes) -> Result<(), StoreError> {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        let body = if names.is_empty() { Vec::new() } else { rows::encode(alert)? };
+        let parts = body.chunks(MAX_VALUE);
+        let delivery = DeliveryRow {
+            incident: alert.incident.clone(),
+            queued: alert.decided,
+            attempts: 0,
+            next_at: alert.decided,
+            parked: false,
+            error: None,
+        };
+        self.count_queued(names.len() as u64);
+        for name in &names {
+            writes.put(keys::queue(name).number(seq).end(), rows::encode(&delivery)?);
+        }
+        let row = AlertRow::new(alert, names, parts.len());
+        writes.put(keys::numbered(keys::ALERT, seq).end(), rows::encode(&row)?);
+        writes.put(keys::alert_of(&alert.incident, seq), Vec::new());
+        for (part, bytes) in parts.enumerate() {
+            writes.put(keys::numbered(keys::BODY, seq).part(part).end(), bytes.to_vec());
+        }
+        let ids: Vec<&str> = alert.accesses.iter().map(|access| access.event_id.as_str()).collect();
+        for (part, ids) in ids.chunks(IDS_A_ROW).enumerate() {
+            writes.put(keys::numbered(keys::EVENTS, seq).part(part).end(), rows::encode(&ids)?);
+        }
+        Ok(())
+    }
+
+    fn notice_blindness(&mut self, now: WallTime) -> Result<(), StoreError> {
+        let mut stale = Vec::new();
+        for (source, row) in &self.sources {
+            if row.blind.is_none() && self.unread_for(source, now) > self.settings.stale_after {
+                stale.push(source.clone());
+            }
+        }
+        for source in stale {
+            let blind = Blindness { episode: episode_id(&source.to_string(), now), since: now };
+            self.announce_source(&source, AlertKind::Blind, &blind, now)?;
+            self.update_source(&source, |row| row.blind = Some(blind))?;
+        }
+        Ok(())
+    }
+
+    /// For how long `source` has not been read through while it could have been.
+    fn unread_for(&self, source: &SourceId, now: WallTime) -> std::time::Duration {
+        self.sources.get(source).map_or(std::time::Duration::ZERO, |row| {
+            let since = row.read_through.unwrap_or(row.created);
+            now.since(self.settings.awake_since.map_or(since, |awake| since.max(awake)))
+        })
+    }
+
+    fn announce_source(
+        &mut self,
+        source: &SourceId,
+        kind: AlertKind,
+        blind: &Blindness,
+        now: WallTime,
+    ) -> Result<(), StoreError> {
+        let labels = [("account", source.account.as_str()), ("region", source.region.as_str())];
+        let seconds = match kind {
+            AlertKind::Sighted => now.since(blind.since),
+            _ => self.unread_for(source, now),
+        };
+        let reason = self.troubles.get(source).cloned();
+        let figures = (seconds.as_secs(), self.settings.stale_after.as_secs());
+        let alert = about_source(kind, &blind.episode, &labels, figures, reason, now);
+        let mut writes = Writes::default();
+        self.queue(&alert, &Audience::Everybody, &mut writes)?;
+        self.write(writes)
+    }
+}
+
+/// A key of an alert's own rows, for whoever reads or deletes them.
+pub(super) fn alert_rows(seq: u64) -> [Key; 3] {
+    [keys::numbered(keys::BODY, seq), keys::numbered(keys::EVENTS, seq), keys::numbered(keys::FATE, seq)]
+}

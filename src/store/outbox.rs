@@ -1,0 +1,182 @@
+//! The outbox in plain types: which alert is to be handed over next, and what became of handing it over.
+//!
+//! Each notifier has an outbox of its own. In it the alerts of one incident form a *chain*, in the order in which they
+//! were decided: only the oldest of a chain is ever on offer, so nobody hears that an incident is over before hearing
+//! that there is one. Chains do not wait for each other.
+
+use std::collections::HashSet;
+
+use super::kv::Writes;
+use super::ledger::Ledger;
+use super::rows::{self, AlertRow, DeliveryRow, FateRow};
+use super::{StoreError, keys};
+use crate::model::{Alert, WallTime};
+
+/// What an outbox has to offer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// Hand this over now.
+    Send(Box<Delivery>),
+    /// There is something, but not before this time.
+    Wait(WallTime),
+    /// There is nothing.
+    Idle,
+}
+
+/// One alert on its way to one notifier.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delivery {
+    /// The notifier's name.
+    pub notifier: String,
+    /// Its place in that notifier's outbox.
+    pub seq: u64,
+    /// What is to be handed over.
+    pub alert: Alert,
+    /// How often that was tried before, in vain.
+    pub attempts: u32,
+    /// When it was queued; `retry_for` counts from here.
+    pub queued: WallTime,
+}
+
+/// What became of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// The notifier has it; the next alert of its chain may go.
+    Accepted {
+        /// When.
+        at: WallTime,
+    },
+    /// It stays at the head of its chain.
+    Retry {
+        /// Not again before this time.
+        at: WallTime,
+        /// How often it was tried by now.
+        attempts: u32,
+        /// Whether it was refused rather than not reached: something for a person to look at.
+        parked: bool,
+        /// Why it was not accepted.
+        error: String,
+    },
+    /// It was given up and is kept as a dead letter; the next alert of its chain may go.
+    Dead {
+        /// When.
+        at: WallTime,
+        /// Why it was not accepted.
+        error: String,
+    },
+}
+
+impl Ledger {
+    /// The next alert to hand over to `notifier` at `now`: the oldest head of a chain that is due. With `but`, stored
+    /// times do not matter, and the chains of those incidents are passed over.
+    pub fn next(&self, notifier: &str, now: WallTime, but: Option<&HashSet<String>>) -> Result<Next, StoreError> {
+        let mut seen: HashSet<String> = HashSet::new();
+        let mut earliest: Option<WallTime> = None;
+        for row in self.kv.prefix(&keys::queue(notifier).end()) {
+            let (key, value) = row?;
+            let row: DeliveryRow = rows::decode(&key, &value)?;
+            if !seen.insert(row.incident.clone()) || but.is_some_and(|but| but.contains(&row.incident)) {
+                continue;
+            }
+            if but.is_some() || row.next_at <= now {
+                return Ok(Next::Send(Box::new(self.delivery(notifier, &key, row)?)));
+            }
+            earliest = Some(earliest.map_or(row.next_at, |at| at.min(row.next_at)));
+        }
+        Ok(earliest.map_or(Next::Idle, Next::Wait))
+    }
+
+    /// Records what became of one attempt. The alert's text goes once nobody can need it again.
+    pub fn settle(&mut self, delivery: &Delivery, settlement: &Settlement) -> Result<(), StoreError> {
+        let Delivery { notifier, seq, .. } = delivery;
+        let key = keys::queue(notifier).number(*seq).end();
+        let Some(value) = self.kv.row(&key)? else { return Ok(()) };
+        let row: DeliveryRow = rows::decode(&key, &value)?;
+        let mut writes = Writes::default();
+        let attempts = delivery.attempts.saturating_add(1);
+        let fate = match settlement {
+            Settlement::Retry { at, attempts, parked, error } => {
+                let row = DeliveryRow {
+                    attempts: *attempts,
+                    next_at: *at,
+                    parked: *parked,
+                    error: Some(error.clone()),
+                    ..row
+                };
+                writes.put(key, rows::encode(&row)?);
+                return self.write(writes);
+            }
+            Settlement::Accepted { at } => FateRow { accepted: Some(*at), dead: None, attempts, error: None },
+            Settlement::Dead { at, error } => {
+                FateRow { accepted: None, dead: Some(*at), attempts, error: Some(error.clone()) }
+            }
+        };
+        writes.remove(key);
+        writes.put(keys::numbered(keys::FATE, *seq).text(notifier).end(), rows::encode(&fate)?);
+        if fate.dead.is_none() && self.is_last_needed_by(*seq, notifier)? {
+            for row in self.kv.prefix(&keys::numbered(keys::BODY, *seq).end()) {
+                writes.remove(row?.0);
+            }
+        }
+        self.write(writes)
+    }
+
+    /// How many alerts have not been accepted by a notifier, nor become dead letters.
+    pub fn undelivered(&self) -> Result<u64, StoreError> {
+        let mut count = 0;
+        for row in self.kv.prefix(&[keys::DELIVERY]) {
+            row?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Gives up what is queued for notifiers that are no more: nobody would ever fetch it. It stays as dead letters.
+    pub fn bury_orphans(&mut self, now: WallTime) -> Result<u64, StoreError> {
+        let mut orphans = Vec::new();
+        for row in self.kv.prefix(&[keys::DELIVERY]) {
+            let (key, value) = row?;
+            let (Some(name), Some(seq)) = queue_key(&key) else { continue };
+            if !self.settings.recipients.iter().any(|recipient| recipient.name == name) {
+                orphans.push((self.delivery(name, &key, rows::decode(&key, &value)?)?, seq));
+            }
+        }
+        let error = "its notifier is no longer in the configuration".to_owned();
+        for (delivery, _) in &orphans {
+            self.settle(delivery, &Settlement::Dead { at: now, error: error.clone() })?;
+        }
+        Ok(orphans.len() as u64)
+    }
+
+    fn delivery(&self, notifier: &str, key: &[u8], row: DeliveryRow) -> Result<Delivery, StoreError> {
+        let (_, seq) = queue_key(key);
+        let seq = seq.ok_or_else(|| rows::damaged(format!("outbox row {}", hex::encode(key))))?;
+        let mut body = Vec::new();
+        for part in self.kv.prefix(&keys::numbered(keys::BODY, seq).end()) {
+            body.extend_from_slice(&part?.1);
+        }
+        let alert: Alert = rows::decode(key, &body)?;
+        Ok(Delivery { notifier: notifier.to_owned(), seq, alert, attempts: row.attempts, queued: row.queued })
+    }
+
+    /// Whether every other notifier of alert `seq` has accepted it. A dead letter keeps its text: it can be sent again.
+    fn is_last_needed_by(&self, seq: u64, notifier: &str) -> Result<bool, StoreError> {
+        let key = keys::numbered(keys::ALERT, seq).end();
+        let Some(value) = self.kv.row(&key)? else { return Ok(true) };
+        let alert: AlertRow = rows::decode(&key, &value)?;
+        for name in alert.notifiers.iter().filter(|name| *name != notifier) {
+            let key = keys::numbered(keys::FATE, seq).text(name).end();
+            match self.kv.row(&key)? {
+                Some(value) if rows::decode::<FateRow>(&key, &value)?.accepted.is_some() => {}
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Notifier and number in the key of an outbox row.
+fn queue_key(key: &[u8]) -> (Option<&str>, Option<u64>) {
+    let name = key.get(1..key.len().saturating_sub(9)).and_then(|name| std::str::from_utf8(name).ok());
+    (name, keys::number_at(key, key.len().saturating_sub(8)))
+}

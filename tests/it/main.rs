@@ -1,0 +1,9 @@
+//! Tests through the public surface: the library's, and the program's.
+
+mod promise;
+
+/// `few` cases of a property, or as many as `PROPTEST_CASES` says.
+fn cases(few: u32) -> proptest::test_runner::Config {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(few);
+    proptest::test_runner::Config { cases, failure_persistence: None, ..proptest::test_runner::Config::default() }
+}
