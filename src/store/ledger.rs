@@ -30,6 +30,8 @@ pub struct LedgerSettings {
     pub recipients: Vec<Recipient>,
     /// The sources that are read.
     pub sources: Vec<SourceId>,
+    /// The event sources that are read of each.
+    pub event_sources: Vec<String>,
     /// The ids of configured accounts, as far as the configuration tells them.
     pub accounts: BTreeSet<String>,
     /// An event may appear this long after it happened; see [`Coverage`].
@@ -146,27 +148,36 @@ impl Ledger {
         &self.sources
     }
 
-    /// Keeps `coverage` as what has been read of `source`.
-    pub fn cover(&mut self, source: &SourceId, coverage: Coverage) -> Result<(), StoreError> {
-        self.update_source(source, |row| row.coverage = coverage)
+    /// Keeps `coverage` as what has been read of `event_source` in `source`.
+    pub fn cover(&mut self, source: &SourceId, event_source: &str, coverage: Coverage) -> Result<(), StoreError> {
+        self.update_source(source, |row| {
+            row.coverage.insert(event_source.to_owned(), coverage);
+        })
     }
 
     /// Notes that the account behind `source` is `account_id`. If it was another before, what had been read was
-    /// another account's, and watching begins anew at `since`. Returns whether that was so.
-    pub fn identify(&mut self, source: &SourceId, account_id: &str, anew: Coverage) -> Result<bool, StoreError> {
+    /// another account's, and watching begins anew. Returns whether that was so.
+    pub fn identify(&mut self, source: &SourceId, account_id: &str, now: WallTime) -> Result<bool, StoreError> {
         let Some(row) = self.sources.get(source) else { return Ok(false) };
         if row.account_id.as_deref() == Some(account_id) {
             return Ok(false);
         }
         let moved = row.account_id.is_some();
+        let anew = self.unread_coverage(now);
         self.update_source(source, |row| {
             row.account_id = Some(account_id.to_owned());
             if moved {
-                row.coverage = anew;
+                row.coverage.values_mut().for_each(|coverage| *coverage = anew.clone());
                 row.read_through = None;
             }
         })?;
         Ok(moved)
+    }
+
+    /// The coverage of a feed that has never been read.
+    fn unread_coverage(&self, now: WallTime) -> Coverage {
+        let since = now.minus(self.settings.backfill).second();
+        Coverage::new(since, self.settings.lateness, self.settings.recheck)
     }
 
     pub(super) fn update_source(
@@ -213,19 +224,12 @@ impl Ledger {
     }
 
     fn load_sources(&mut self, now: WallTime) -> Result<(), StoreError> {
-        let since = now.minus(self.settings.backfill).second();
-        for source in &self.settings.sources {
-            let key = source_key(source);
-            let (lateness, recheck) = (self.settings.lateness, self.settings.recheck);
+        for source in self.settings.sources.clone() {
+            let key = source_key(&source);
             let row = match self.kv.row(&key)? {
-                Some(row) => {
-                    let mut row: SourceRow = rows::decode(&key, &row)?;
-                    row.coverage.adopt(lateness, recheck, now);
-                    row.coverage.discard_after(now);
-                    row
-                }
+                Some(row) => rows::decode(&key, &row)?,
                 None => SourceRow {
-                    coverage: Coverage::new(since, lateness, recheck),
+                    coverage: BTreeMap::new(),
                     created: now,
                     account_id: None,
                     read_through: None,
@@ -233,9 +237,16 @@ impl Ledger {
                 },
             };
             self.sources.insert(source.clone(), row);
-        }
-        for source in self.settings.sources.clone() {
-            self.update_source(&source, |_| {})?;
+            let unread = self.unread_coverage(now);
+            let LedgerSettings { lateness, recheck, event_sources, .. } = self.settings.clone();
+            self.update_source(&source, |row| {
+                row.coverage.retain(|name, _| event_sources.contains(name));
+                for name in event_sources {
+                    let coverage = row.coverage.entry(name).or_insert_with(|| unread.clone());
+                    coverage.adopt(lateness, recheck, now);
+                    coverage.discard_after(now);
+                }
+            })?;
         }
         Ok(())
     }

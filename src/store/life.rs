@@ -163,11 +163,7 @@ impl Ledger {
     /// which nothing more appears. With every source blind nobody can say so.
     fn is_settled(&self, span: Span) -> bool {
         let mut seeing = self.sources.values().filter(|row| row.blind.is_none()).peekable();
-        seeing.peek().is_some()
-            && seeing.all(|row| {
-                let watched = Span::new(span.from.max(row.coverage.since()), span.to);
-                watched.is_none_or(|span| row.coverage.settled(span))
-            })
+        seeing.peek().is_some() && seeing.flat_map(|row| row.coverage.values()).all(|coverage| coverage.settled(span))
     }
 
     fn compose(

@@ -20,7 +20,6 @@ impl Ledger {
         self.prune_timed(keys::UNREADABLE, floor, &mut writes)?;
         self.prune_alerts(floor, &mut writes)?;
         self.prune_incidents(floor, &mut writes)?;
-        self.prune_coverage(floor)?;
         let rows = writes.len();
         self.write(writes)?;
         Ok(rows)
@@ -111,15 +110,6 @@ impl Ledger {
             let is_current = key.get(1..9).is_some_and(|id| current.iter().any(|current| current == id));
             if !is_current && rows::entry(&key, &value)?.at < floor {
                 writes.remove(key);
-            }
-        }
-        Ok(())
-    }
-
-    fn prune_coverage(&mut self, floor: EventTime) -> Result<(), StoreError> {
-        for source in self.settings.sources.clone() {
-            if self.sources.get(&source).is_some_and(|row| row.coverage.since() < floor) {
-                self.update_source(&source, |row| row.coverage.drop_before(floor))?;
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! The rows that are the store's own; accesses and incidents are stored as they are.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -162,8 +163,8 @@ pub struct RuleRow {
 /// What is known of a source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SourceRow {
-    /// What has been read of it.
-    pub coverage: Coverage,
+    /// What has been read of it, by event source: each is looked up on its own.
+    pub coverage: BTreeMap<String, Coverage>,
     /// When it was first configured.
     pub created: WallTime,
     /// The account's id, once known. If it changes, another account answers under this name.

@@ -14,6 +14,7 @@ use secretwatch::model::{
 use secretwatch::store::{Ledger, LedgerSettings, Next, Recipient, Settlement};
 use secretwatch::trail::SourceId;
 
+const EVENT_SOURCE: &str = "secretsmanager.amazonaws.com";
 const START: i64 = 1_800_000_000;
 
 pub(crate) fn rule(name: &str) -> Rule {
@@ -70,7 +71,7 @@ pub(crate) fn access(id: &str, at: i64, secret: &str, principal: &str) -> Access
         error: None,
         error_message: None,
         console: false,
-        event_source: "secretsmanager.amazonaws.com".to_owned(),
+        event_source: EVENT_SOURCE.to_owned(),
         shared_event_id: None,
         own: false,
         updates: None,
@@ -86,6 +87,7 @@ pub(crate) fn settings(rules: Vec<Rule>) -> LedgerSettings {
         rules,
         recipients: vec![Recipient { name: "all".to_owned(), min_severity: Severity::Info, send_resolved: true }],
         sources: vec![source()],
+        event_sources: vec![EVENT_SOURCE.to_owned()],
         accounts: BTreeSet::from(["111122223333".to_owned()]),
         lateness: Duration::from_secs(900),
         recheck: Duration::ZERO,
@@ -314,9 +316,9 @@ proptest! {
         // Everything has been read, and long enough ago: what is open is told and over.
         let end = now.plus(Duration::from_secs(86_400));
         ledger.read_through(&source(), end, end).unwrap();
-        let mut coverage = ledger.sources()[&source()].coverage.clone();
+        let mut coverage = ledger.sources()[&source()].coverage[EVENT_SOURCE].clone();
         coverage.read(Span { from: coverage.since(), to: end.second() }, end);
-        ledger.cover(&source(), coverage).unwrap();
+        ledger.cover(&source(), EVENT_SOURCE, coverage).unwrap();
         ledger.tick(end, false).unwrap();
         told.hear(&drain(&mut ledger, end));
 
