@@ -6,10 +6,15 @@
 
 mod access;
 mod alert;
+mod identity;
+mod json;
 mod record;
+mod secret;
+mod text;
 mod time;
 
-pub use access::{Access, Outcome, Principal, Secret};
+pub use access::{Access, Outcome, Principal};
 pub use alert::{Alert, AlertKind, AlertRule, MAX_ACCESSES, MAX_BYTES, SCHEMA, Severity};
 pub use record::{Unreadable, read_record};
+pub use secret::Secret;
 pub use time::{EventTime, Span, WallTime};
