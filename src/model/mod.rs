@@ -15,6 +15,7 @@ mod time;
 
 pub use access::{Access, Outcome, Principal};
 pub use alert::{Alert, AlertKind, AlertRule, MAX_ACCESSES, MAX_BYTES, SCHEMA, Severity};
+pub(crate) use json::{Object, Text};
 pub use record::{Unreadable, read_record};
 pub use secret::Secret;
 pub use time::{EventTime, Span, WallTime};
