@@ -213,8 +213,10 @@ impl Rule {
             && self.outcome.is_none_or(|outcome| outcome == access.outcome)
             && (self.secrets.is_empty()
                 || secret.is_some_and(|secret| {
-                    let texts = [Some(&secret.name), secret.arn.as_ref(), secret.requested.as_ref()];
-                    texts.into_iter().flatten().any(|text| self.secrets.matches(text))
+                    // By name or by ARN, however the caller spelt it: an ARN can be told from every spelling.
+                    self.secrets.matches(&secret.name)
+                        || self.secrets.matches(&secret.partial_arn())
+                        || secret.requested.as_ref().is_some_and(|text| self.secrets.matches(text))
                 }))
             && (self.principals.is_empty() || self.principals.matches(&access.principal.key()))
             && !self.exclude_principals.matches(&access.principal.key())

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventTime, WallTime};
+use super::{EventTime, Secret, WallTime};
 
 /// Who did what to which secret, when, from where, with which outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,25 +86,6 @@ impl Outcome {
             Self::Failed => "failed",
         }
     }
-}
-
-/// Which secret was meant.
-///
-/// `account`, `region` and `name` are its identity: a pure function of the record, never of what an inventory knew.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Secret {
-    /// A typed name as typed; from an ARN, its last part without a final `-` and six alphanumerics.
-    pub name: String,
-    /// The secret's ARN, where the record gives one, or an inventory has added it.
-    pub arn: Option<String>,
-    /// What the caller typed: a name, an ARN, a partial ARN.
-    pub requested: Option<String>,
-    /// The account that owns it: from the ARN, else that of the record.
-    #[serde(default)]
-    pub account: String,
-    /// Its Region: from the ARN, else that of the record.
-    #[serde(default)]
-    pub region: String,
 }
 
 /// Who made the call.

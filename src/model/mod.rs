@@ -6,12 +6,18 @@
 
 mod access;
 mod alert;
+mod identity;
+mod json;
 mod record;
+mod secret;
 mod summary;
+mod text;
 mod time;
 
-pub use access::{Access, Outcome, Principal, Secret};
+pub use access::{Access, Outcome, Principal};
 pub use alert::{Alert, AlertKind, AlertRule, MAX_ACCESSES, MAX_BYTES, SCHEMA, Severity};
+pub(crate) use json::{Object, Text};
 pub use record::{Unreadable, read_record};
+pub use secret::Secret;
 pub use summary::{group_key_words, printable};
 pub use time::{EventTime, Span, WallTime};

@@ -13,12 +13,14 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 mod coverage;
+mod files;
 mod pace;
 mod plan;
 mod reading;
 mod spans;
 
 pub use coverage::{Coverage, Fresh};
+pub use files::{Damage, Fault, MAX_FILE_BYTES, Origin, Summary, read_paths};
 pub use pace::Pace;
 pub use plan::{Budget, PlanSettings, Planned, Purpose, floor, lost, plan};
 pub use reading::{Reading, Step, Stuck};
