@@ -317,6 +317,19 @@ impl Globs {
         Ok(Self { texts: texts.to_vec(), set: builder.build()? })
     }
 
+    /// The same over secrets, where an ARN may be written as the console shows it: what is matched has lost its final
+    /// `-` and six characters, since not every spelling of a secret has them.
+    pub fn of_secrets(texts: &[String]) -> Result<Self, globset::Error> {
+        let mut globs = Self::new(texts)?;
+        let cut = texts.iter().filter_map(|text| {
+            let (head, suffix) = text.rsplit_once('-')?;
+            let is_suffix = suffix.len() == 6 && suffix.chars().all(|c| c.is_ascii_alphanumeric() || c == '?');
+            (text.starts_with("arn:") && is_suffix).then(|| head.to_owned())
+        });
+        globs.set = Self::new(&texts.iter().cloned().chain(cut).collect::<Vec<_>>())?.set;
+        Ok(globs)
+    }
+
     /// The globs as they were written.
     #[must_use]
     pub fn texts(&self) -> &[String] {
