@@ -212,7 +212,7 @@ impl Source {
         identity(&self.account, &self.sdk).await
     }
 
-    /// The secrets that exist in this account and Region, as far as [`MAX_SECRETS`] goes.
+    /// The secrets that exist in this account and Region, 50,000 of them at most.
     pub async fn inventory(&self) -> Result<Vec<ListedSecret>, AwsError> {
         // Retries have a budget that clients of one service and Region share, whatever their account, unless they are
         // told apart: a throttled account would spend its neighbours'. Lookups need none, since they are not retried.

@@ -117,7 +117,7 @@ pub struct LookupError {
     pub class: LookupClass,
     /// The server's clock, if there was a reply.
     pub date: Option<WallTime>,
-    /// What the server said: code and message, cut to a sane length.
+    /// What the server said, code and message, cut to a sane length; or that it was not asked for lack of credentials.
     pub reason: Option<String>,
     /// What went wrong on the way, if the server said nothing that could be read.
     cause: Option<Box<dyn Error + Send + Sync>>,
@@ -203,14 +203,16 @@ impl LookupError {
             let reason = Some(reason(code, message, refusal.raw().status()));
             return Self { class, date, reason, cause: None };
         }
-        let class = credentials_class(&error).unwrap_or(match &error {
+        let credentials = credentials_class(&error);
+        let class = credentials.unwrap_or(match &error {
             SdkError::ConstructionFailure(_) => LookupClass::Refused,
             // Timeouts, connections, and replies that cannot be read: mostly cut off, or somebody else's error page.
             _ => LookupClass::Transient,
         });
+        let reason = credentials.map(|_| "no credentials could be loaded".to_owned());
         // The SDK's outermost error only says "dispatch failure" and the like, which our own text replaces.
         let cause = error.into_source().unwrap_or_else(|error| Box::new(error));
-        Self::on_the_way(class, date, cause)
+        Self { reason, ..Self::on_the_way(class, date, cause) }
     }
 
     fn on_the_way(class: LookupClass, date: Option<WallTime>, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
@@ -476,6 +478,7 @@ mod tests {
         let empty = server.sdk().into_builder().credentials_provider(NoCredentials::provider()).build();
         let error = Lookup::new((&empty).into()).page(&query(), None).await.unwrap_err();
         assert_eq!(error.class, LookupClass::Denied, "{error:?}");
+        assert_eq!(error.to_string(), "cloudtrail lookup is not allowed: no credentials could be loaded");
         assert!(server.asked().is_empty());
     }
 
