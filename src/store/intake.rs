@@ -34,6 +34,18 @@ pub struct Taken {
 }
 
 impl Taken {
+    /// Adds up two.
+    pub fn absorb(&mut self, other: Self) {
+        for (outcome, count) in other.new {
+            *self.new.entry(outcome).or_default() += count;
+        }
+        self.duplicates += other.duplicates;
+        self.copies += other.copies;
+        self.too_old += other.too_old;
+        self.conflicts.extend(other.conflicts);
+        self.unreadable.extend(other.unreadable);
+    }
+
     /// How many accesses were new.
     #[must_use]
     pub fn accesses(&self) -> u64 {

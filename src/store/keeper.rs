@@ -25,14 +25,14 @@ type Job = Box<dyn FnOnce(&mut Ledger) -> Answer + Send>;
 #[derive(Clone, Debug)]
 pub struct Keeper {
     jobs: mpsc::SyncSender<Job>,
-    queued: watch::Receiver<u64>,
+    queued: watch::Receiver<()>,
 }
 
 impl Keeper {
     /// Gives `ledger` a thread. The join handle yields when it is closed, which a clean exit waits for.
     pub fn start(ledger: Ledger) -> (Self, JoinHandle<()>) {
         let (jobs, inbox) = mpsc::sync_channel(BACKLOG);
-        let (announce, queued) = watch::channel(0);
+        let (announce, queued) = watch::channel(());
         let thread = std::thread::spawn(move || keep(ledger, &inbox, &announce));
         (Self { jobs, queued }, thread)
     }
@@ -65,12 +65,12 @@ impl Keeper {
 
     /// Changes whenever alerts have been queued, durably.
     #[must_use]
-    pub fn queued(&self) -> watch::Receiver<u64> {
+    pub fn queued(&self) -> watch::Receiver<()> {
         self.queued.clone()
     }
 }
 
-fn keep(mut ledger: Ledger, inbox: &mpsc::Receiver<Job>, announce: &watch::Sender<u64>) {
+fn keep(mut ledger: Ledger, inbox: &mpsc::Receiver<Job>, announce: &watch::Sender<()>) {
     while let Ok(first) = inbox.recv() {
         let mut answers = vec![first(&mut ledger)];
         while answers.len() < GROUP
@@ -82,8 +82,8 @@ fn keep(mut ledger: Ledger, inbox: &mpsc::Receiver<Job>, announce: &watch::Sende
         for answer in answers {
             answer(synced.as_ref().map(drop).map_err(Clone::clone));
         }
-        if let Ok(queued @ 1..) = synced {
-            announce.send_modify(|count| *count += queued);
+        if let Ok(1..) = synced {
+            announce.send_replace(());
         }
     }
 }

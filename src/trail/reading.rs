@@ -367,7 +367,7 @@ mod tests {
         ) {
             let mut reading = reading(0, 19);
             let mut claimed = super::super::SpanSet::default();
-            let mut given = vec![0; 20];
+            let mut given = [0; 20];
             let mut refusals = refusals.into_iter();
             loop {
                 let asked = reading.span();

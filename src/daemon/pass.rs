@@ -1,0 +1,415 @@
+//! One pass over one source: plan, read, commit, page by page.
+//!
+//! The order is what keeps the promise: a page's accesses, what they lead to and the coverage of what was read are one
+//! job of the ledger, and the next request goes out only when that is durable. A pass can end between any two pages:
+//! what is left shows as a gap in coverage, and the next plan fills it.
+//!
+//! Who retries what: the SDK retries no lookup. Throttled requests wait by [`Pace`] and are made again, with the same
+//! token; passing faults get [`MAX_FAULTS`] more attempts; a refused token starts the rest of the reading again; and
+//! what AWS denies ends the pass, to be tried again by the next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::clock::Clock;
+use super::inventory::Inventory;
+use crate::aws::{Identity, Source};
+use crate::model::{Access, EventTime, Span, Unreadable, WallTime, read_record};
+use crate::store::{Keeper, StoreError, Taken};
+use crate::trail::{
+    Budget, Coverage, Item, LookupClass, LookupError, LookupPage, Pace, PlanSettings, Planned, Purpose, Query, Reading,
+    SourceId, floor, lost, plan,
+};
+
+/// Passing faults in a row (5xx, broken replies, no connection) that one reading puts up with.
+const MAX_FAULTS: u32 = 3;
+
+/// Throttled requests in a row before a pass gives up: some six minutes at the longest waits.
+const MAX_THROTTLES: u32 = 10;
+
+/// The first wait after a passing fault; it doubles.
+const FIRST_FAULT_WAIT: Duration = Duration::from_millis(500);
+
+/// What a pass needs to know of the configuration.
+#[derive(Clone, Debug)]
+pub struct PassSettings {
+    /// What to plan by.
+    pub plan: PlanSettings,
+    /// What to look up.
+    pub event_sources: Vec<String>,
+    /// This daemon's share of the source's quota.
+    pub requests_per_second: f64,
+}
+
+/// When a pass ends before it is through.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Cancelled when the page in hand is to be the last.
+    pub stop: CancellationToken,
+    /// When the backlog is to be left to the next pass.
+    pub next_poll: Option<Instant>,
+    /// When everything is.
+    pub deadline: Option<Instant>,
+}
+
+/// What a pass did.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Requests made, and how many of them were throttled.
+    pub requests: u64,
+    /// See `requests`.
+    pub throttled: u64,
+    /// Records served.
+    pub records: u64,
+    /// What became of them.
+    pub taken: Taken,
+    /// Whether everything that the plan held was read.
+    pub read_through: bool,
+    /// Why not, if something went wrong.
+    pub failure: Option<String>,
+}
+
+/// One source under watch.
+#[derive(Debug)]
+pub struct Watch {
+    source: Source,
+    settings: PassSettings,
+    keeper: Keeper,
+    pace: Pace,
+    clock: Clock,
+    identity: Option<Identity>,
+    inventory: Arc<Inventory>,
+}
+
+/// Why a reading ended before its last page.
+enum Ended {
+    /// It was told to.
+    Stopped,
+    /// Something went wrong at the source.
+    Failed(String),
+    /// The store cannot go on, and so nothing can.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Ended {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Watch {
+    /// A watch over `source` that has not read anything yet.
+    #[must_use]
+    pub fn new(source: Source, settings: PassSettings, keeper: Keeper, inventory: Arc<Inventory>) -> Self {
+        let pace = Pace::new(settings.requests_per_second);
+        Self { source, settings, keeper, pace, clock: Clock::default(), identity: None, inventory }
+    }
+
+    /// Which source it is.
+    #[must_use]
+    pub fn id(&self) -> &SourceId {
+        &self.source.id
+    }
+
+    /// Reads through what is to be read at this time, as far as `limits` allow.
+    pub async fn pass(&mut self, limits: &Limits) -> Result<Report, StoreError> {
+        self.learn_identity(limits).await?;
+        let began = self.clock.now(WallTime::now());
+        let mut report = Report { read_through: true, ..Report::default() };
+        for event_source in self.settings.event_sources.clone() {
+            match self.read_feed(&event_source, began, limits, &mut report).await {
+                Ok(()) => {}
+                Err(Ended::Stopped) => report.read_through = false,
+                Err(Ended::Failed(why)) => {
+                    report.read_through = false;
+                    report.failure = Some(why);
+                }
+                Err(Ended::Store(error)) => return Err(error),
+            }
+        }
+        self.conclude(began, &report).await?;
+        self.log(began, &report);
+        Ok(report)
+    }
+
+    /// One event source: plans, and performs the plan.
+    async fn read_feed(
+        &mut self,
+        event_source: &str,
+        began: WallTime,
+        limits: &Limits,
+        report: &mut Report,
+    ) -> Result<(), Ended> {
+        let mut coverage = self.coverage(event_source, began).await?;
+        for planned in plan(&coverage, began, &self.settings.plan, Budget::UNLIMITED) {
+            let outcome = self.read(event_source, planned, began, &mut coverage, limits, report).await;
+            match (outcome, planned.purpose) {
+                (Ok(()), _) => {}
+                // Nobody waits for a recheck: it is due again at the next pass.
+                (Err(Ended::Stopped), Purpose::Recheck) => return Ok(()),
+                (Err(ended), _) => return Err(ended),
+            }
+        }
+        Ok(())
+    }
+
+    /// What has been read, without what a clock that jumped makes doubtful and what is too old to be read.
+    async fn coverage(&self, event_source: &str, now: WallTime) -> Result<Coverage, Ended> {
+        let (id, name) = (self.source.id.clone(), event_source.to_owned());
+        let stored = self.keeper.run(move |ledger| {
+            Ok(ledger.sources().get(&id).and_then(|row| row.coverage.get(&name).cloned()))
+        });
+        let Some(mut coverage) = stored.await? else {
+            return Err(Ended::Failed(format!("nothing is known of event source {event_source}")));
+        };
+        coverage.discard_after(now);
+        let lost = lost(&coverage, now, &self.settings.plan);
+        if !lost.is_empty() {
+            let seconds: i64 = lost.iter().map(|span| span.seconds()).sum();
+            tracing::error!(
+                source = %self.source.id, event_source, seconds, from = %lost[0].from,
+                "event time older than the retention was never read and is lost"
+            );
+        }
+        coverage.drop_before(floor(now, &self.settings.plan));
+        Ok(coverage)
+    }
+
+    /// One reading, page by page.
+    async fn read(
+        &mut self,
+        event_source: &str,
+        planned: Planned,
+        began: WallTime,
+        coverage: &mut Coverage,
+        limits: &Limits,
+        report: &mut Report,
+    ) -> Result<(), Ended> {
+        let mut reading = Reading::new(planned.span, began);
+        let mut query = Query { event_source: event_source.to_owned(), span: planned.span };
+        let mut token: Option<String> = None;
+        let (mut faults, mut throttles) = (0, 0);
+        loop {
+            self.wait_turn(planned.purpose, limits).await?;
+            let sent = WallTime::now();
+            self.pace.sent(sent);
+            report.requests += 1;
+            match self.source.lookup.page(&query, token.as_deref()).await {
+                Ok(page) => {
+                    self.pace.ok();
+                    (faults, throttles) = (0, 0);
+                    self.learn_time(page.date);
+                    token.clone_from(&page.token);
+                    self.take_page(event_source, page, &mut reading, coverage, report).await?;
+                    let Some(next) = &token else { return Ok(()) };
+                    reading.follow(next).map_err(|stuck| Ended::Failed(stuck.to_string()))?;
+                }
+                Err(error) => {
+                    self.learn_time(error.date);
+                    match error.class {
+                        LookupClass::Throttled if throttles < MAX_THROTTLES => {
+                            throttles += 1;
+                            report.throttled += 1;
+                            self.pace.throttled(WallTime::now(), 0.5 + fastrand::f64() / 2.0);
+                        }
+                        LookupClass::Transient if faults < MAX_FAULTS => {
+                            tracing::debug!(source = %self.source.id, error = %chain(&error), "lookup failed; again");
+                            pause(FIRST_FAULT_WAIT * (1 << faults), limits).await?;
+                            faults += 1;
+                        }
+                        LookupClass::TokenRefused => {
+                            let Some(rest) = reading.restart() else { return Err(Ended::Failed(chain(&error))) };
+                            tracing::info!(source = %self.source.id, "page token refused; reading the rest again");
+                            query.span = rest;
+                            token = None;
+                        }
+                        _ => return Err(Ended::Failed(chain(&error))),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Commits one page: what it says, and that it has been read.
+    async fn take_page(
+        &self,
+        event_source: &str,
+        page: LookupPage,
+        reading: &mut Reading,
+        coverage: &mut Coverage,
+        report: &mut Report,
+    ) -> Result<(), Ended> {
+        let seen = WallTime::now();
+        let times: Vec<EventTime> = page.items.iter().filter_map(|item| item.time).collect();
+        report.records += page.items.len() as u64;
+        let (accesses, unreadable) = self.parse(page.items, seen);
+
+        let was_descending = reading.is_descending();
+        let step = reading.page(&times, page.token.is_none());
+        if was_descending && !reading.is_descending() {
+            tracing::warn!(source = %self.source.id, "pages are out of order; this reading counts when it is complete");
+        }
+        if let Some(span) = step.forget {
+            coverage.forget(span);
+        }
+        // AWS's clock decides how old the seconds were, if it is behind ours.
+        let at = page.date.map_or(reading.at(), |date| reading.at().min(date));
+        if let Some(span) = step.cover {
+            coverage.read(span, at);
+        }
+
+        let (id, name, coverage) = (self.source.id.clone(), event_source.to_owned(), coverage.clone());
+        let taken = self.keeper.run(move |ledger| {
+            let mut taken = ledger.take(accesses, seen)?;
+            for (what, raw) in unreadable {
+                if ledger.keep_unreadable(&what, &raw, seen)? {
+                    taken.unreadable.push(what);
+                }
+            }
+            ledger.cover(&id, &name, coverage)?;
+            Ok(taken)
+        });
+        self.log_page(report, taken.await?);
+        Ok(())
+    }
+
+    fn parse(&self, items: Vec<Item>, seen: WallTime) -> (Vec<Access>, Vec<(Unreadable, String)>) {
+        let mut accesses = Vec::with_capacity(items.len());
+        let mut unreadable = Vec::new();
+        for item in items {
+            match item.record {
+                Some(json) => match read_record(&json, seen) {
+                    Ok(mut access) => {
+                        access.own = self.identity.as_ref().is_some_and(|identity| identity.is_own(&access));
+                        self.inventory.annotate(&mut access);
+                        accesses.push(access);
+                    }
+                    Err(error) => unreadable.push((Unreadable { event_id: error.event_id.or(item.event_id), ..error }, json)),
+                },
+                None => {
+                    let reason = "the event came without its record (CloudTrailEvent)".to_owned();
+                    let raw = format!("{:?} {:?} {:?}", item.event_id, item.name, item.time.map(|time| time.to_string()));
+                    unreadable.push((Unreadable { event_id: item.event_id, reason }, raw));
+                }
+            }
+        }
+        (accesses, unreadable)
+    }
+
+    fn log_page(&self, report: &mut Report, taken: Taken) {
+        for what in &taken.unreadable {
+            let event_id = what.event_id.as_deref().unwrap_or("unknown");
+            tracing::warn!(source = %self.source.id, event_id, reason = what.reason, "record makes no sense; it is kept");
+        }
+        for event_id in &taken.conflicts {
+            tracing::warn!(source = %self.source.id, event_id, "event id came again with another content; the first stands");
+        }
+        report.taken.absorb(taken);
+    }
+
+    async fn conclude(&self, began: WallTime, report: &Report) -> Result<(), StoreError> {
+        let (id, read_through, failure) = (self.source.id.clone(), report.read_through, report.failure.clone());
+        let now = WallTime::now();
+        self.keeper
+            .run(move |ledger| match (read_through, failure) {
+                (true, _) => ledger.read_through(&id, began, now),
+                (false, Some(why)) => Ok(ledger.not_read_through(&id, why)),
+                (false, None) => Ok(()),
+            })
+            .await
+    }
+
+    /// Says in one line what a pass did; at a level that lets quiet passes pass quietly.
+    fn log(&self, began: WallTime, report: &Report) {
+        let seconds = WallTime::now().since(began).as_secs_f64();
+        let Report { requests, throttled, records, taken, failure, .. } = report;
+        let (new, duplicates) = (taken.accesses(), taken.duplicates);
+        let source = &self.source.id;
+        match failure {
+            Some(why) => {
+                tracing::warn!(%source, requests, throttled, records, new, duplicates, seconds, why, "pass incomplete");
+            }
+            None => {
+                let read_through = report.read_through;
+                tracing::info!(
+                    %source, requests, throttled, records, new, duplicates, seconds, read_through, "pass"
+                );
+            }
+        }
+    }
+
+    /// Asks once who we are; without an answer, own calls are counted like anybody's.
+    async fn learn_identity(&mut self, limits: &Limits) -> Result<(), StoreError> {
+        if self.identity.is_some() {
+            return Ok(());
+        }
+        let answer = tokio::select! {
+            answer = self.source.identity() => answer,
+            () = limits.stop.cancelled() => return Ok(()),
+        };
+        match answer {
+            Ok(identity) => {
+                let (id, account, now) = (self.source.id.clone(), identity.account.clone(), WallTime::now());
+                let moved = self.keeper.run(move |ledger| ledger.identify(&id, &account, now)).await?;
+                if moved {
+                    let account = &identity.account;
+                    tracing::warn!(source = %self.source.id, account, "another account than before; watching begins anew");
+                }
+                self.identity = Some(identity);
+            }
+            Err(error) => {
+                tracing::info!(source = %self.source.id, error = %chain(&error), "own identity unknown");
+            }
+        }
+        Ok(())
+    }
+
+    fn learn_time(&mut self, date: Option<WallTime>) {
+        if let Some(ahead) = self.clock.learn(WallTime::now(), date) {
+            let seconds = ahead.as_secs_f64();
+            tracing::warn!(source = %self.source.id, seconds, "the local clock is ahead of AWS; readings are dated by AWS");
+        }
+    }
+
+    /// Waits until the next request may go out, unless this reading is to end before it.
+    async fn wait_turn(&mut self, purpose: Purpose, limits: &Limits) -> Result<(), Ended> {
+        let now = WallTime::now();
+        let turn = Instant::now() + self.pace.next(now).since(now);
+        let ends = match purpose {
+            Purpose::Fresh => limits.deadline,
+            Purpose::Backlog | Purpose::Recheck => limits.deadline.into_iter().chain(limits.next_poll).min(),
+        };
+        if limits.stop.is_cancelled() || ends.is_some_and(|end| turn >= end) {
+            return Err(Ended::Stopped);
+        }
+        tokio::select! {
+            () = tokio::time::sleep_until(turn) => Ok(()),
+            () = limits.stop.cancelled() => Err(Ended::Stopped),
+        }
+    }
+}
+
+async fn pause(length: Duration, limits: &Limits) -> Result<(), Ended> {
+    tokio::select! {
+        () = tokio::time::sleep(length) => Ok(()),
+        () = limits.stop.cancelled() => Err(Ended::Stopped),
+    }
+}
+
+/// An error with its causes, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.contains(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
+        cause = error.source();
+    }
+    line
+}
