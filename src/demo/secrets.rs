@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::records::{Record, SECRETS_MANAGER, denial, uuid};
-use super::state::{Place, Request, State};
+use super::state::{Request, Source, State};
 use super::wire::{Answer, Refusal};
 use crate::model::WallTime;
 
@@ -27,7 +27,7 @@ struct Secret {
 
 impl State {
     /// Makes a secret if it is not there, and returns its ARN; leaves no record.
-    pub(super) fn add_secret(&mut self, (account, region): Place, name: &str, now: WallTime) -> String {
+    pub(super) fn add_secret(&mut self, (account, region): Source, name: &str, now: WallTime) -> String {
         let vault = self.vaults.entry((account.clone(), region.clone())).or_default();
         if let Some(secret) = vault.secrets.iter().find(|secret| secret.name == name) {
             return secret.arn.clone();
@@ -176,7 +176,7 @@ fn create(state: &mut State, request: &Request) -> Result<Value, Refusal> {
         let message = format!("The operation failed because the secret {name} already exists.");
         return Err(Refusal::new("ResourceExistsException", &message));
     }
-    let arn = state.add_secret(request.place(), name, request.now);
+    let arn = state.add_secret(request.source(), name, request.now);
     let version = find(state, request, Some(name))?.version_id.clone();
     Ok(json!({ "ARN": arn, "Name": name, "VersionId": version }))
 }
@@ -209,7 +209,7 @@ fn page<'a>(state: &'a State, request: &Request, longest: usize) -> Result<(Vec<
             .ok_or_else(|| Refusal::new("InvalidNextTokenException", "The NextToken value is invalid."))?,
     };
     let prefixes = name_filter(parameters)?;
-    let vault = state.vaults.get(&request.place());
+    let vault = state.vaults.get(&request.source());
     let matching: Vec<_> = vault
         .into_iter()
         .flat_map(|vault| &vault.secrets)

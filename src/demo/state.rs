@@ -19,7 +19,7 @@ use super::{secrets, sts, topics};
 use crate::model::WallTime;
 
 /// Account and Region.
-pub(super) type Place = (String, String);
+pub(super) type Source = (String, String);
 
 /// A request whose caller is known.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ impl Request {
     }
 
     /// Where it was sent: the caller's account, the Region of the credential scope.
-    pub(super) fn place(&self) -> Place {
+    pub(super) fn source(&self) -> Source {
         (self.call.account.clone(), self.call.region.clone())
     }
 }
@@ -53,11 +53,11 @@ pub(super) struct State {
     pub(super) denied: BTreeSet<String>,
     /// The external id that a role asks for.
     pub(super) external_ids: BTreeMap<String, String>,
-    pub(super) vaults: BTreeMap<Place, Vault>,
+    pub(super) vaults: BTreeMap<Source, Vault>,
     pub(super) topics: Topics,
     pub(super) faults: Faults,
     pub(super) calls: Vec<Call>,
-    histories: BTreeMap<Place, History>,
+    histories: BTreeMap<Source, History>,
 }
 
 impl State {
@@ -91,7 +91,7 @@ impl State {
 
     /// Whether the quota has room for this request.
     pub(super) fn admits(&mut self, request: &Request) -> bool {
-        request.service != Service::CloudTrail || self.history(request.place(), request.now).admits(request.now)
+        request.service != Service::CloudTrail || self.history(request.source(), request.now).admits(request.now)
     }
 
     /// Does what is asked for.
@@ -132,7 +132,7 @@ impl State {
         self.rng.i64(0..=most)
     }
 
-    fn history(&mut self, place: Place, now: WallTime) -> &mut History {
+    fn history(&mut self, place: Source, now: WallTime) -> &mut History {
         let per_second = self.settings.quota;
         self.histories
             .entry(place)
@@ -140,7 +140,7 @@ impl State {
     }
 
     fn look_up(&mut self, request: &Request) -> Result<Answer, Refusal> {
-        let (account, region) = request.place();
+        let (account, region) = request.source();
         // Made if it is not there, so that the borrow below is of one field and the faults stay free.
         self.history((account.clone(), region.clone()), request.now);
         let whose = format!("{account} {region}");
