@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Second opinions on the simulated AWS account and on what the daemon sends.
+#
+#   tests/interop/run.sh              both parts
+#   tests/interop/run.sh account      boto3 reads the simulated account; moto answers the same questions
+#   tests/interop/run.sh alert        secretwatch --once reads the simulated account and publishes to moto
+#
+# Needs cargo, python3 with venv, and PyPI. Everything listens on loopback. Ends with `N passed, N failed`; the exit
+# status is 1 if anything failed.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+venv=${CARGO_TARGET_DIR:-target}/interop/venv
+wanted=tests/interop/requirements.txt
+if ! cmp -s "$wanted" "$venv/installed.txt"; then
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$wanted"
+    cp "$wanted" "$venv/installed.txt"
+fi
+cargo build --quiet --example account --bin secretwatch
+exec "$venv/bin/python" tests/interop/interop.py "$@"
