@@ -367,6 +367,7 @@ mod tests {
             console: false,
             event_source: String::new(),
             shared_event_id: None,
+            own: false,
             updates: None,
         }
     }

@@ -13,20 +13,20 @@ const TOLERANCE: Duration = Duration::from_secs(2);
 
 /// The local clock, held back to AWS's.
 #[derive(Clone, Debug, Default)]
-pub struct Clock {
+pub(super) struct Clock {
     ahead: Duration,
 }
 
 impl Clock {
     /// What to date a reading with that begins when the local clock shows `local`.
     #[must_use]
-    pub fn now(&self, local: WallTime) -> WallTime {
+    pub(super) fn now(&self, local: WallTime) -> WallTime {
         local.minus(self.ahead)
     }
 
     /// Learns from a reply that carried `date` and arrived when the local clock showed `local`. Returns how far the
     /// local clock is ahead, if that is news.
-    pub fn learn(&mut self, local: WallTime, date: Option<WallTime>) -> Option<Duration> {
+    pub(super) fn learn(&mut self, local: WallTime, date: Option<WallTime>) -> Option<Duration> {
         let ahead = local.since(date?);
         let ahead = if ahead > TOLERANCE { ahead } else { Duration::ZERO };
         let is_news = ahead.abs_diff(self.ahead) > TOLERANCE;

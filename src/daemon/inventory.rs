@@ -48,7 +48,9 @@ impl Inventory {
             && self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(uncut.to_owned())
         {
             tracing::warn!(
-                requested = secret.requested, counted_as = secret.name, secret = arn,
+                requested = secret.requested,
+                counted_as = secret.name,
+                secret = arn,
                 "a partial arn counts as another secret than it means"
             );
         }

@@ -1,8 +1,376 @@
-//! The loop that turns the wheel.
+//! The loop that turns the wheel: polls the sources, lets time pass for incidents, hands alerts over, and ends well.
+//!
+//! [`run`] goes on until it is told to stop; [`run_once`] makes one pass and delivers what is queued. Both are put
+//! together by [`Plant`]: a [`Watch`] for each source, which makes the passes; a dispatcher for each notifier; and one
+//! [`Keeper`] that all of them share, which is what makes their order of events one order.
+//!
+//! Sources do not wait for each other: each has a task of its own, and polls are a signal that a task which is still
+//! busy sees once it is done, so that passes over one source never overlap. Waits are raced against shutdown, work
+//! never is.
 
 mod clock;
 mod inventory;
 mod pass;
+mod schedule;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use self::schedule::{Calendar, Chore};
+use crate::aws::{Aws, AwsError, Source};
+use crate::config::{Cadence, Config, Target};
+use crate::model::WallTime;
+use crate::notify::{BadNotifier, Dispatcher, Sender};
+use crate::store::{Keeper, Ledger, LedgerSettings, Recipient, StoreError};
+use crate::trail::PlanSettings;
 
 pub use inventory::Inventory;
 pub use pass::{Limits, PassSettings, Report, Watch};
+pub use schedule::BadSchedule;
+
+/// How often incidents and sources are looked at for what time alone brings.
+const TICK: Duration = Duration::from_secs(5);
+
+/// How long the page or the delivery in hand may take once a stop was asked for.
+const LAST_WORDS: Duration = Duration::from_secs(15);
+
+/// How long a single run delivers, once it has read.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// Slices that a single run prunes at most: it comes again soon.
+const PRUNE_ONCE: usize = 10;
+
+/// Why the daemon cannot begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// AWS, before the first request.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    /// A notifier.
+    #[error(transparent)]
+    Notifier(#[from] BadNotifier),
+    /// The calendar.
+    #[error(transparent)]
+    Schedule(#[from] BadSchedule),
+    /// A task ended in a way that no task should.
+    #[error("a task of the daemon has ended unexpectedly")]
+    Task(#[source] tokio::task::JoinError),
+}
+
+/// How a single run went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Once {
+    /// Every source was read through.
+    pub read_through: bool,
+    /// Alerts that some notifier has not accepted.
+    pub undelivered: u64,
+    /// It was told to stop.
+    pub stopped: bool,
+}
+
+/// Everything that runs, put together and not yet running.
+struct Plant {
+    keeper: Keeper,
+    thread: JoinHandle<()>,
+    sources: Vec<Source>,
+    watches: Vec<Watch>,
+    dispatchers: Vec<Arc<Dispatcher<Keeper>>>,
+    inventory: Arc<Inventory>,
+}
+
+/// What wakes the daemon's loop.
+enum Wake {
+    Chore(Chore),
+    Tick,
+    /// A task has ended; only a failing store makes one do that.
+    Ended(Result<Result<(), StoreError>, tokio::task::JoinError>),
+    Stop,
+}
+
+/// Runs until `stop` is cancelled.
+pub async fn run(config: &Config, aws: &Aws, stop: CancellationToken) -> Result<(), Fatal> {
+    let plant = Plant::build(config, aws, Some(WallTime::now())).await?;
+    let Plant { keeper, thread, sources, watches, dispatchers, inventory } = plant;
+    let (polls, _) = watch::channel(());
+    let mut tasks = JoinSet::new();
+    for watch in watches {
+        tasks.spawn(watch_source(watch, polls.subscribe(), keeper.clone(), stop.clone()));
+    }
+    for dispatcher in dispatchers {
+        let (queued, stop) = (keeper.queued(), stop.clone());
+        tasks.spawn(async move { dispatcher.run(queued, stop).await });
+    }
+    let ended = turn(config, &keeper, &sources, &inventory, &polls, &mut tasks, &stop).await;
+
+    stop.cancel();
+    let finished = tokio::time::timeout(LAST_WORDS, finish(&mut tasks)).await;
+    if finished.is_err() {
+        tracing::warn!(seconds = LAST_WORDS.as_secs(), "not all work in hand came to an end; nothing is lost by that");
+        tasks.shutdown().await;
+    }
+    close(keeper, thread).await;
+    ended.and(finished.unwrap_or(Ok(())))
+}
+
+/// Reads every source once, delivers what is queued, and ends; the reading no later than after `max_time`.
+pub async fn run_once(
+    config: &Config,
+    aws: &Aws,
+    max_time: Option<Duration>,
+    stop: CancellationToken,
+) -> Result<Once, Fatal> {
+    let deadline = max_time.map(|length| Instant::now() + length);
+    let Plant { keeper, thread, watches, dispatchers, .. } = Plant::build(config, aws, None).await?;
+    let mut passes = JoinSet::new();
+    for mut watch in watches {
+        let limits = Limits { stop: stop.clone(), polls: None, deadline };
+        passes.spawn(async move { watch.pass(&limits).await });
+    }
+    let mut read_through = true;
+    while let Some(ended) = passes.join_next().await {
+        read_through &= ended.map_err(Fatal::Task)??.read_through;
+    }
+    keeper.run(|ledger| ledger.tick(WallTime::now(), true)).await?;
+
+    let drain_until = Instant::now() + DRAIN;
+    let mut drains = JoinSet::new();
+    for dispatcher in dispatchers {
+        let stop = stop.clone();
+        drains.spawn(async move { dispatcher.drain(drain_until, stop).await });
+    }
+    while let Some(ended) = drains.join_next().await {
+        ended.map_err(Fatal::Task)??;
+    }
+    for _ in 0..PRUNE_ONCE {
+        if keeper.run(|ledger| ledger.prune(WallTime::now())).await? == 0 {
+            break;
+        }
+    }
+    let undelivered = keeper.run(|ledger| ledger.undelivered()).await?;
+    close(keeper, thread).await;
+    Ok(Once { read_through, undelivered, stopped: stop.is_cancelled() })
+}
+
+impl Plant {
+    /// Opens the store and makes the clients; asks nobody anything yet.
+    async fn build(config: &Config, aws: &Aws, awake_since: Option<WallTime>) -> Result<Self, Fatal> {
+        let sources = aws.sources(&config.accounts).await?;
+        let settings = ledger_settings(config, &sources, awake_since);
+        let state_dir = config.state_dir.clone();
+        let now = WallTime::now();
+        let opened = tokio::task::spawn_blocking(move || {
+            let mut ledger = Ledger::open(&state_dir, settings, now)?;
+            let orphans = ledger.bury_orphans(now)?;
+            ledger.sync()?;
+            Ok::<_, StoreError>((ledger, orphans))
+        });
+        let (ledger, orphans) = opened.await.map_err(Fatal::Task)??;
+        if orphans > 0 {
+            tracing::warn!(alerts = orphans, "alerts for notifiers that are gone are dead letters now");
+        }
+        let (keeper, thread) = Keeper::start(ledger);
+
+        let inventory = Arc::new(Inventory::default());
+        let passes = pass_settings(config);
+        let watches = sources
+            .iter()
+            .map(|source| Watch::new(source.clone(), passes.clone(), keeper.clone(), inventory.clone()))
+            .collect();
+        let outbox = Arc::new(keeper.clone());
+        let mut dispatchers = Vec::new();
+        for notifier in config.notifiers.values() {
+            let sns = match &notifier.target {
+                Target::Sns { region, .. } => Some(aws.sns(region)),
+                Target::Webhook(_) | Target::Stdout => None,
+            };
+            let sender = Sender::new(notifier, sns)?;
+            dispatchers.push(Arc::new(Dispatcher::new(notifier, sender, outbox.clone())));
+        }
+        Ok(Self { keeper, thread, sources, watches, dispatchers, inventory })
+    }
+}
+
+/// The loop.
+async fn turn(
+    config: &Config,
+    keeper: &Keeper,
+    sources: &[Source],
+    inventory: &Arc<Inventory>,
+    polls: &watch::Sender<()>,
+    tasks: &mut JoinSet<Result<(), StoreError>>,
+    stop: &CancellationToken,
+) -> Result<(), Fatal> {
+    let (chores, mut queue) = mpsc::channel(8);
+    let (interval, cron) = match &config.poll.cadence {
+        Cadence::Every(interval) => (Some(*interval), None),
+        Cadence::Cron(cron) => (None, Some(cron.as_str())),
+    };
+    let calendar = Calendar::start(cron, &chores).await?;
+    let mut poll = interval.map(|interval| {
+        // The first poll is made by each source's task on its own.
+        let mut poll = tokio::time::interval_at(Instant::now() + interval, interval);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        poll
+    });
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    if config.poll.inventory {
+        ask_inventory(sources, inventory);
+    }
+    loop {
+        let wake = tokio::select! {
+            biased;
+            () = stop.cancelled() => Wake::Stop,
+            Some(ended) = tasks.join_next() => Wake::Ended(ended),
+            Some(chore) = queue.recv() => Wake::Chore(chore),
+            () = next_tick(poll.as_mut()) => Wake::Chore(Chore::Poll),
+            _ = ticks.tick() => Wake::Tick,
+        };
+        match wake {
+            Wake::Stop => break,
+            Wake::Ended(ended) => {
+                ended.map_err(Fatal::Task)??;
+            }
+            Wake::Chore(Chore::Poll) => drop(polls.send_replace(())),
+            Wake::Chore(Chore::Prune) => {
+                tasks.spawn(prune(keeper.clone(), stop.clone()));
+            }
+            Wake::Chore(Chore::Inventory) if config.poll.inventory => ask_inventory(sources, inventory),
+            Wake::Chore(Chore::Inventory) => {}
+            Wake::Tick => keeper.run(|ledger| ledger.tick(WallTime::now(), false)).await?,
+        }
+    }
+    calendar.stop().await;
+    Ok(())
+}
+
+async fn next_tick(poll: Option<&mut tokio::time::Interval>) {
+    match poll {
+        Some(poll) => drop(poll.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Polls one source, at once and then at each signal, until told to stop.
+async fn watch_source(
+    mut watch: Watch,
+    mut polls: watch::Receiver<()>,
+    keeper: Keeper,
+    stop: CancellationToken,
+) -> Result<(), StoreError> {
+    while !stop.is_cancelled() {
+        polls.borrow_and_update();
+        let limits = Limits { stop: stop.clone(), polls: Some(polls.clone()), deadline: None };
+        watch.pass(&limits).await?;
+        // What the pass has settled may be what an incident was waiting for.
+        keeper.run(|ledger| ledger.tick(WallTime::now(), false)).await?;
+        tokio::select! {
+            changed = polls.changed() => if changed.is_err() { break },
+            () = stop.cancelled() => break,
+        }
+    }
+    Ok(())
+}
+
+/// Prunes slice by slice, with room for others in between.
+async fn prune(keeper: Keeper, stop: CancellationToken) -> Result<(), StoreError> {
+    let mut rows = 0;
+    while !stop.is_cancelled() {
+        match keeper.run(|ledger| ledger.prune(WallTime::now())).await? {
+            0 => break,
+            slice => rows += slice,
+        }
+    }
+    if rows > 0 {
+        tracing::info!(rows, "let go of what is older than the retention");
+    }
+    Ok(())
+}
+
+/// Asks every source for its secrets, beside everything else. Nothing depends on the answer.
+fn ask_inventory(sources: &[Source], inventory: &Arc<Inventory>) {
+    for source in sources {
+        let (source, inventory) = (source.clone(), inventory.clone());
+        tokio::spawn(async move {
+            match source.inventory().await {
+                Ok(listed) => {
+                    tracing::debug!(source = %source.id, secrets = listed.len(), "inventory");
+                    inventory.learn(listed);
+                }
+                Err(error) => {
+                    tracing::info!(error = %pass::chain(&error), "no inventory; alerts lack the arns of typed names");
+                }
+            }
+        });
+    }
+}
+
+/// Waits for the tasks; the first error counts.
+async fn finish(tasks: &mut JoinSet<Result<(), StoreError>>) -> Result<(), Fatal> {
+    let mut outcome = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        let ended = ended.map_err(Fatal::Task).and_then(|ended| ended.map_err(Fatal::Store));
+        outcome = outcome.and(ended);
+    }
+    outcome
+}
+
+/// Closes the store: its thread ends with the last keeper.
+async fn close(keeper: Keeper, thread: JoinHandle<()>) {
+    drop(keeper);
+    let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+    if !matches!(joined, Ok(Ok(()))) {
+        tracing::error!("the store's thread did not end well");
+    }
+}
+
+fn ledger_settings(config: &Config, sources: &[Source], awake_since: Option<WallTime>) -> LedgerSettings {
+    let roles = config.accounts.iter().filter_map(|account| account.role_arn.as_deref());
+    let accounts: BTreeSet<String> = roles.filter_map(|arn| arn.split(':').nth(4)).map(str::to_owned).collect();
+    LedgerSettings {
+        rules: config.rules.clone(),
+        recipients: recipients(config),
+        sources: sources.iter().map(|source| source.id.clone()).collect(),
+        event_sources: config.poll.event_sources.clone(),
+        accounts,
+        lateness: config.poll.lateness,
+        recheck: config.poll.recheck,
+        backfill: config.poll.backfill,
+        retention: config.poll.retention,
+        stale_after: config.poll.stale_after,
+        awake_since,
+    }
+}
+
+fn recipients(config: &Config) -> Vec<Recipient> {
+    let notifiers = config.notifiers.values();
+    notifiers
+        .map(|notifier| Recipient {
+            name: notifier.name.clone(),
+            min_severity: notifier.min_severity,
+            send_resolved: notifier.send_resolved,
+        })
+        .collect()
+}
+
+fn pass_settings(config: &Config) -> PassSettings {
+    PassSettings {
+        plan: PlanSettings {
+            lateness: config.poll.lateness,
+            recheck: config.poll.recheck,
+            retention: config.poll.retention,
+        },
+        event_sources: config.poll.event_sources.clone(),
+        requests_per_second: config.poll.requests_per_second,
+    }
+}

@@ -11,17 +11,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
 use super::inventory::Inventory;
 use crate::aws::{Identity, Source};
-use crate::model::{Access, EventTime, Span, Unreadable, WallTime, read_record};
+use crate::model::{Access, EventTime, Unreadable, WallTime, read_record};
 use crate::store::{Keeper, StoreError, Taken};
 use crate::trail::{
-    Budget, Coverage, Item, LookupClass, LookupError, LookupPage, Pace, PlanSettings, Planned, Purpose, Query, Reading,
-    SourceId, floor, lost, plan,
+    Budget, Coverage, Item, LookupClass, LookupPage, Pace, PlanSettings, Planned, Purpose, Query, Reading, SourceId,
+    floor, lost, plan,
 };
 
 /// Passing faults in a row (5xx, broken replies, no connection) that one reading puts up with.
@@ -49,8 +50,9 @@ pub struct PassSettings {
 pub struct Limits {
     /// Cancelled when the page in hand is to be the last.
     pub stop: CancellationToken,
-    /// When the backlog is to be left to the next pass.
-    pub next_poll: Option<Instant>,
+    /// Changes when the next poll is due: from then on the backlog is left to the next pass, after a page of it at
+    /// least. None: this is the only pass.
+    pub polls: Option<watch::Receiver<()>>,
     /// When everything is.
     pub deadline: Option<Instant>,
 }
@@ -62,6 +64,8 @@ pub struct Report {
     pub requests: u64,
     /// See `requests`.
     pub throttled: u64,
+    /// Requests among them that were not for the newest reading.
+    behind_pages: u64,
     /// Records served.
     pub records: u64,
     /// What became of them.
@@ -159,9 +163,9 @@ impl Watch {
     /// What has been read, without what a clock that jumped makes doubtful and what is too old to be read.
     async fn coverage(&self, event_source: &str, now: WallTime) -> Result<Coverage, Ended> {
         let (id, name) = (self.source.id.clone(), event_source.to_owned());
-        let stored = self.keeper.run(move |ledger| {
-            Ok(ledger.sources().get(&id).and_then(|row| row.coverage.get(&name).cloned()))
-        });
+        let stored = self
+            .keeper
+            .run(move |ledger| Ok(ledger.sources().get(&id).and_then(|row| row.coverage.get(&name).cloned())));
         let Some(mut coverage) = stored.await? else {
             return Err(Ended::Failed(format!("nothing is known of event source {event_source}")));
         };
@@ -193,7 +197,7 @@ impl Watch {
         let mut token: Option<String> = None;
         let (mut faults, mut throttles) = (0, 0);
         loop {
-            self.wait_turn(planned.purpose, limits).await?;
+            self.wait_turn(planned.purpose, limits, report).await?;
             let sent = WallTime::now();
             self.pace.sent(sent);
             report.requests += 1;
@@ -287,11 +291,14 @@ impl Watch {
                         self.inventory.annotate(&mut access);
                         accesses.push(access);
                     }
-                    Err(error) => unreadable.push((Unreadable { event_id: error.event_id.or(item.event_id), ..error }, json)),
+                    Err(error) => {
+                        unreadable.push((Unreadable { event_id: error.event_id.or(item.event_id), ..error }, json))
+                    }
                 },
                 None => {
                     let reason = "the event came without its record (CloudTrailEvent)".to_owned();
-                    let raw = format!("{:?} {:?} {:?}", item.event_id, item.name, item.time.map(|time| time.to_string()));
+                    let raw =
+                        format!("{:?} {:?} {:?}", item.event_id, item.name, item.time.map(|time| time.to_string()));
                     unreadable.push((Unreadable { event_id: item.event_id, reason }, raw));
                 }
             }
@@ -375,19 +382,30 @@ impl Watch {
     }
 
     /// Waits until the next request may go out, unless this reading is to end before it.
-    async fn wait_turn(&mut self, purpose: Purpose, limits: &Limits) -> Result<(), Ended> {
+    async fn wait_turn(&mut self, purpose: Purpose, limits: &Limits, report: &mut Report) -> Result<(), Ended> {
         let now = WallTime::now();
         let turn = Instant::now() + self.pace.next(now).since(now);
-        let ends = match purpose {
-            Purpose::Fresh => limits.deadline,
-            Purpose::Backlog | Purpose::Recheck => limits.deadline.into_iter().chain(limits.next_poll).min(),
-        };
-        if limits.stop.is_cancelled() || ends.is_some_and(|end| turn >= end) {
+        if limits.stop.is_cancelled() || limits.deadline.is_some_and(|end| turn >= end) {
             return Err(Ended::Stopped);
         }
+        let gives_way = purpose != Purpose::Fresh && report.behind_pages > 0;
+        report.behind_pages += u64::from(purpose != Purpose::Fresh);
         tokio::select! {
-            () = tokio::time::sleep_until(turn) => Ok(()),
+            biased;
             () = limits.stop.cancelled() => Err(Ended::Stopped),
+            () = limits.next_poll(), if gives_way => Err(Ended::Stopped),
+            () = tokio::time::sleep_until(turn) => Ok(()),
+        }
+    }
+}
+
+impl Limits {
+    /// Resolves when the next poll is due.
+    async fn next_poll(&self) {
+        let Some(mut polls) = self.polls.clone() else { return std::future::pending().await };
+        if polls.changed().await.is_err() {
+            // Whoever gave the signal has gone; the stop comes on its own way.
+            std::future::pending().await
         }
     }
 }

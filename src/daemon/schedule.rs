@@ -1,0 +1,68 @@
+//! Chores by the calendar: cron expressions in UTC, which end as a [`Chore`] in the daemon's own queue.
+//!
+//! The scheduler runs jobs side by side, starts a second run of one that is late, and stops without waiting. So a job
+//! here does nothing but drop a word into a queue; what it asks for is done by the daemon's loop, which knows about
+//! overlap and shutdown. If the queue is full, the chore asked for is waiting there already.
+
+use tokio::sync::mpsc;
+use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+
+/// Old rows are let go of once an hour: in slices, so that an hour's worth never holds up a page for long.
+const PRUNE: &str = "0 23 * * * *";
+
+/// New secrets get their ARNs within the hour.
+const INVENTORY: &str = "0 41 * * * *";
+
+/// What is done by the calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Chore {
+    /// Poll every source.
+    Poll,
+    /// Let go of what is older than the retention.
+    Prune,
+    /// Ask again which secrets there are.
+    Inventory,
+}
+
+/// The calendar; it ends when this is dropped.
+pub(super) struct Calendar {
+    scheduler: JobScheduler,
+}
+
+/// The calendar cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot schedule {chore:?} by {cron:?}")]
+pub struct BadSchedule {
+    chore: Chore,
+    cron: String,
+    source: JobSchedulerError,
+}
+
+impl Calendar {
+    /// Starts the calendar; `poll` is the operator's own expression, if polls go by one.
+    pub(super) async fn start(poll: Option<&str>, chores: &mpsc::Sender<Chore>) -> Result<Self, BadSchedule> {
+        let failed = |chore, cron: &str| {
+            let cron = cron.to_owned();
+            move |source| BadSchedule { chore, cron, source }
+        };
+        let scheduler = JobScheduler::new().await.map_err(failed(Chore::Prune, PRUNE))?;
+        let polls = poll.map(|cron| (Chore::Poll, cron));
+        for (chore, cron) in polls.into_iter().chain([(Chore::Prune, PRUNE), (Chore::Inventory, INVENTORY)]) {
+            let chores = chores.clone();
+            let job = Job::new(cron, move |_, _| {
+                // A full queue holds this chore already; a closed one means that the daemon is going down.
+                let _ = chores.try_send(chore);
+            });
+            let job = job.map_err(failed(chore, cron))?;
+            scheduler.add(job).await.map_err(failed(chore, cron))?;
+        }
+        scheduler.start().await.map_err(failed(Chore::Prune, PRUNE))?;
+        Ok(Self { scheduler })
+    }
+
+    pub(super) async fn stop(mut self) {
+        if let Err(error) = self.scheduler.shutdown().await {
+            tracing::debug!(%error, "the calendar did not stop");
+        }
+    }
+}
