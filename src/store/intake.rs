@@ -14,7 +14,7 @@ use crate::detect::{Entry, Group, GroupId, Incident, Rule, RuleId, Touch, is_cov
 use crate::model::{Access, EventTime, Outcome, Span, Unreadable, WallTime};
 
 /// Rows that one alert is reckoned to take, apart from those for each notifier.
-const ALERT_ROWS: usize = 6;
+const ALERT_ROWS: usize = 7;
 
 /// What became of a page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,6 +66,16 @@ impl Draft {
     }
 }
 
+/// New accesses that are to be written and counted together.
+#[derive(Default)]
+struct Chunk {
+    accesses: Vec<Access>,
+    /// The groups of rules that they fall into.
+    groups: HashSet<(usize, GroupId)>,
+    /// How many rows they may take, as far as can be told before they are judged.
+    rows: usize,
+}
+
 /// What the store knows of an event id.
 enum Known {
     /// Nothing.
@@ -82,9 +92,8 @@ impl Ledger {
     pub fn take(&mut self, accesses: Vec<Access>, now: WallTime) -> Result<Taken, StoreError> {
         let mut taken = Taken::default();
         let floor = now.minus(self.settings.retention).second();
-        let mut chunk: Vec<Access> = Vec::new();
+        let mut chunk = Chunk::default();
         let mut ids: HashSet<String> = HashSet::new();
-        let mut rows = 0;
         for access in accesses {
             if access.time < floor {
                 taken.too_old += 1;
@@ -92,7 +101,7 @@ impl Ledger {
             }
             if !ids.insert(access.event_id.clone()) {
                 // Twice in one page: by the time we look it up, the first must have been written.
-                self.count_new(std::mem::take(&mut chunk), &mut taken, now)?;
+                self.count_new(&mut chunk, &mut taken, now)?;
             }
             match self.known(&access)? {
                 Known::Seen { same } => {
@@ -102,20 +111,19 @@ impl Ledger {
                     }
                 }
                 Known::No if access.identity() == access.event_id => {
-                    rows += self.rows_for(&access);
-                    chunk.push(access);
-                    if rows >= MAX_BATCH {
-                        self.count_new(std::mem::take(&mut chunk), &mut taken, now)?;
-                        rows = 0;
+                    self.reckon(&access, &mut chunk);
+                    chunk.accesses.push(access);
+                    if chunk.rows >= self.kv.max_batch() {
+                        self.count_new(&mut chunk, &mut taken, now)?;
                     }
                 }
                 Known::No | Known::Named => {
-                    self.count_new(std::mem::take(&mut chunk), &mut taken, now)?;
+                    self.count_new(&mut chunk, &mut taken, now)?;
                     self.take_telling(access, &mut taken, now)?;
                 }
             }
         }
-        self.count_new(chunk, &mut taken, now)?;
+        self.count_new(&mut chunk, &mut taken, now)?;
         Ok(taken)
     }
 
@@ -187,15 +195,24 @@ impl Ledger {
         self.kv.row(&keys::index(id))?.map(|row| IndexRow::decode(id, &row)).transpose()
     }
 
-    /// How many rows `access` may take, as far as can be told before it is judged.
-    fn rows_for(&self, access: &Access) -> usize {
-        let recipients = self.settings.recipients.len();
-        let matching = self.rules.iter().filter(|active| active.rule.matches(access)).count();
-        2 + matching * (3 + ALERT_ROWS + recipients)
+    /// Adds to `chunk` the rows that `access` may take: its own, and those of an alert for each group that it is the
+    /// first of. A page's accesses stay together where they can, because what is counted in one batch is told in one
+    /// alert.
+    fn reckon(&self, access: &Access, chunk: &mut Chunk) {
+        chunk.rows += 2;
+        for index in 0..self.rules.len() {
+            if let Some((group, _)) = self.placed(index, access) {
+                chunk.rows += 1;
+                if chunk.groups.insert((index, group.id)) {
+                    chunk.rows += ALERT_ROWS + self.settings.recipients.len();
+                }
+            }
+        }
     }
 
-    /// Writes accesses that nothing was known of, and counts them for every rule.
-    fn count_new(&mut self, accesses: Vec<Access>, taken: &mut Taken, now: WallTime) -> Result<(), StoreError> {
+    /// Writes the chunk's accesses, of which nothing was known, and counts them for every rule.
+    fn count_new(&mut self, chunk: &mut Chunk, taken: &mut Taken, now: WallTime) -> Result<(), StoreError> {
+        let Chunk { accesses, .. } = std::mem::take(chunk);
         if accesses.is_empty() {
             return Ok(());
         }

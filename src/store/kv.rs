@@ -23,8 +23,9 @@ use super::StoreError;
 /// Bytes in one value at most.
 pub(super) const MAX_VALUE: usize = 48 * 1024;
 
-/// Rows in one batch, as a goal: a single access that many rules match may need more.
-pub(super) const MAX_BATCH: usize = 200;
+/// Rows in one batch, as a goal: a page that opens incidents in many groups at once takes more, a full page of the
+/// default rule some five hundred.
+pub(super) const MAX_BATCH: usize = 400;
 
 /// sled's page cache. Not a hard bound; 16 MiB keeps a month of ordinary traffic within reach.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -92,6 +93,14 @@ impl Kv {
 
     pub(super) fn memory() -> Self {
         Self::Memory(BTreeMap::new())
+    }
+
+    /// Rows that one batch should hold at most.
+    pub(super) fn max_batch(&self) -> usize {
+        match self {
+            Self::Disk(_) => MAX_BATCH,
+            Self::Memory(_) => usize::MAX,
+        }
     }
 
     pub(super) fn row(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
