@@ -1,5 +1,6 @@
-//! Tests through the public surface: the library's, and the program's.
+//! Tests through the public surface: the library's, the program's, and what is shipped beside it.
 
+mod example_config;
 mod promise;
 
 /// `few` cases of a property, or as many as `PROPTEST_CASES` says.

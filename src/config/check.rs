@@ -1,0 +1,298 @@
+//! Walks the tree and makes a [`Config`]: the top level, `[poll]`, `[[account]]`, `[status]`, and what must be right
+//! between them. Rules and notifiers have files of their own.
+//!
+//! Readers go on after a complaint, with the default or without the thing in question; if there was any complaint, what
+//! they made is thrown away.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::duration::brief;
+use super::keys::{ACCOUNT, POLL, ROOT, STATUS};
+use super::load::Environment;
+use super::notifiers::{Notifiers, notifiers};
+use super::problem::{Complaints, Origin, Problems, shown};
+use super::rules::{RuleRead, rules};
+use super::table::{Item, Table};
+use super::tree::{overlay, parse};
+use super::{Account, Cadence, Config, Poll, schedule};
+
+/// LookupEvents knows nothing older.
+const HISTORY: Duration = days(90);
+
+/// Anything that [`Item::duration`] takes.
+pub(super) const ENDLESS: Duration = Duration::MAX;
+
+/// AWS answers no more than this for each account and Region.
+const QUOTA: f64 = 2.0;
+
+/// Slower than this, and a page takes longer than any window.
+const SLOWEST: f64 = 0.001;
+
+const fn minutes(count: u64) -> Duration {
+    Duration::from_secs(count * 60)
+}
+
+const fn hours(count: u64) -> Duration {
+    minutes(count * 60)
+}
+
+const fn days(count: u64) -> Duration {
+    hours(count * 24)
+}
+
+/// Makes settings of `text`, with the variables of `env` laid over it, or says all that is wrong with it. `file_name`
+/// is what the text is called in problems.
+///
+/// Reads files only where the text names some that hold a URL or a secret; their paths are taken as they are.
+pub fn check(text: &str, file_name: &str, env: &Environment) -> Result<Config, Problems> {
+    let complaints = Complaints::default();
+    // Where the text is no TOML, an empty tree stands in for it, of which there is nothing to complain.
+    let entries = match parse(text, &complaints) {
+        Some(mut entries) => {
+            overlay(&mut entries, env, &complaints);
+            entries
+        }
+        None => Vec::new(),
+    };
+    let config = root(&Table::root(&ROOT, entries, &complaints), env, &complaints);
+    match complaints.into_problems(file_name, text) {
+        None => Ok(config),
+        Some(problems) => Err(problems),
+    }
+}
+
+fn root(table: &Table<'_>, env: &Environment, complaints: &Complaints) -> Config {
+    table.refuse_the_rest();
+    let state_dir = table.read("state_dir", Item::filled).map(PathBuf::from);
+    let Notifiers { names, made } = notifiers(table, env);
+    let rules = rules(table, &names);
+    let poll = poll(table, &rules, env);
+    status(table);
+    Config {
+        state_dir: state_dir.unwrap_or_else(|| default_state_dir(env, complaints)),
+        poll,
+        accounts: accounts(table),
+        rules: rules.into_iter().map(|read| read.rule).collect(),
+        notifiers: made,
+        status: None,
+    }
+}
+
+/// What systemd made for us, else the place where Linux programs keep such things.
+fn default_state_dir(env: &Environment, complaints: &Complaints) -> PathBuf {
+    const VARIABLE: &str = "STATE_DIRECTORY";
+    const DEFAULT: &str = "/var/lib/secretwatch";
+    let Some(given) = env.filled(VARIABLE) else { return PathBuf::from(DEFAULT) };
+    match given.to_str() {
+        // Several directories are separated by colons; the first is the one named first in the unit.
+        Some(list) => PathBuf::from(list.split(':').find(|path| !path.is_empty()).unwrap_or(DEFAULT)),
+        None => {
+            complaints.add(&Origin::Variable(VARIABLE.to_owned()), "state_dir", "not UTF-8");
+            PathBuf::from(DEFAULT)
+        }
+    }
+}
+
+fn poll(root: &Table<'_>, rules: &[RuleRead<'_>], env: &Environment) -> Poll {
+    let table = root.section("poll", &POLL);
+    table.refuse_the_rest();
+    let second = Duration::from_secs(1);
+    let read = |key, least, most| table.read(key, |item| item.whole_seconds(least, most));
+    let retention = read("retention", second, ENDLESS);
+    let poll = Poll {
+        cadence: cadence(&table, env),
+        lateness: read("lateness", Duration::ZERO, HISTORY).unwrap_or(minutes(15)),
+        backfill: read("backfill", Duration::ZERO, HISTORY).unwrap_or(hours(1)),
+        requests_per_second: table.read("requests_per_second", |item| item.number(SLOWEST, QUOTA)).unwrap_or(1.0),
+        recheck: read("recheck", Duration::ZERO, HISTORY).unwrap_or(hours(24)),
+        stale_after: table.read("stale_after", |item| item.duration(second, ENDLESS)).unwrap_or(minutes(15)),
+        event_sources: event_sources(&table).unwrap_or_else(|| vec!["secretsmanager.amazonaws.com".to_owned()]),
+        retention: retention.unwrap_or(days(30)),
+        inventory: table.read("inventory", Item::boolean).unwrap_or(true),
+    };
+    // A retention that cannot be read is wrong already, and nothing can be measured by it.
+    if retention.is_some() || table.item("retention").is_none() {
+        long_enough(&poll, &table, rules);
+    }
+    poll
+}
+
+fn cadence(table: &Table<'_>, env: &Environment) -> Cadence {
+    let interval = table.item("interval");
+    let Some(schedule) = table.item("schedule") else {
+        let every = interval.and_then(|item| item.duration(Duration::from_secs(1), ENDLESS));
+        return Cadence::Every(every.unwrap_or(minutes(1)));
+    };
+    if interval.is_some() {
+        schedule.wrong("not together with poll.interval; remove one of them");
+    }
+    let text = schedule.text().unwrap_or_default().trim().to_owned();
+    if let Some(complaint) = schedule::complaint(&text, env.now()) {
+        schedule.wrong(complaint);
+    }
+    Cadence::Cron(text)
+}
+
+fn event_sources(table: &Table<'_>) -> Option<Vec<String>> {
+    const EXPECTED: &str = "an event source such as \"secretsmanager.amazonaws.com\"";
+    let right = |text: &str| {
+        text.contains('.') && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-".contains(&b))
+    };
+    let item = table.item("event_sources")?;
+    let sources = item.set("event sources", |item| item.text_like(EXPECTED, right))?;
+    if item.is_empty_list() {
+        item.wrong("must not be empty: nothing would be read");
+    }
+    Some(sources)
+}
+
+/// What is kept must reach back as far as anything that is still counted.
+fn long_enough(poll: &Poll, table: &Table<'_>, rules: &[RuleRead<'_>]) {
+    let retention = table.item("retention");
+    let advice = if retention.is_some() { "raise it" } else { "set poll.retention" };
+    let kept = brief(poll.retention);
+    if poll.backfill > poll.retention
+        && let Some(at) = retention.clone().or_else(|| table.item("backfill"))
+    {
+        at.wrong(format!("poll.retention is {kept}, less than poll.backfill, {}; {advice}", brief(poll.backfill)));
+    }
+    let Some(longest) = rules.iter().max_by_key(|read| read.rule.reach()) else { return };
+    let reach = Duration::from_secs(u64::try_from(longest.rule.reach()).unwrap_or(0));
+    let needed = poll.recheck.saturating_add(reach);
+    let at = || retention.clone().or_else(|| longest.reach_item()).or_else(|| table.item("recheck"));
+    if needed > poll.retention
+        && let Some(at) = at()
+    {
+        at.wrong(format!(
+            "poll.retention is {kept}, less than {}, which poll.recheck with window and hold of the rule {} come to; \
+             {advice}",
+            brief(needed),
+            shown(&longest.rule.name),
+        ));
+    }
+}
+
+fn accounts(root: &Table<'_>) -> Vec<Account> {
+    let mut accounts = Vec::new();
+    let mut names = BTreeSet::new();
+    let mut sources = BTreeSet::new();
+    for table in root.tables("account", &ACCOUNT) {
+        let account = account(&table, &mut sources);
+        if !names.insert(account.name.clone()) {
+            let text = format!("another account is called {} already; give each its own name", shown(&account.name));
+            match table.item("name") {
+                Some(item) => item.wrong(text),
+                None => table.wrong("name", text),
+            }
+        }
+        accounts.push(account);
+    }
+    if accounts.is_empty() {
+        accounts.push(Account { name: OWN.to_owned(), role_arn: None, external_id: None, regions: Vec::new() });
+    }
+    accounts
+}
+
+/// What the caller's own account is called.
+const OWN: &str = "self";
+
+fn account(table: &Table<'_>, sources: &mut BTreeSet<(String, String)>) -> Account {
+    const ROLE: &str = "a role's ARN such as \"arn:aws:iam::111122223333:role/secretwatch\"";
+    table.refuse_the_rest();
+    let assumes = table.item("role_arn").is_some();
+    let role_arn = table.read("role_arn", |item| item.text_like(ROLE, |text| role_account(text).is_some()));
+    let id = match role_arn.as_deref().and_then(role_account) {
+        Some(id) => id.to_owned(),
+        // Which account is meant by a wrong ARN, nobody knows; it is compared with no other.
+        None if assumes => table.path().to_owned(),
+        None => OWN.to_owned(),
+    };
+    let external_id = table.item("external_id");
+    if !assumes && let Some(item) = &external_id {
+        item.wrong("has no effect without role_arn; set that, or remove this");
+    }
+    Account {
+        name: table.read("name", Item::line).unwrap_or_else(|| id.clone()),
+        external_id: external_id.and_then(|item| item.filled()),
+        regions: regions(table, &id, sources),
+        role_arn,
+    }
+}
+
+/// The Regions of one account; each pair of account and Region is one source, and may be there once.
+fn regions(table: &Table<'_>, id: &str, sources: &mut BTreeSet<(String, String)>) -> Vec<String> {
+    let Some(item) = table.item("regions") else {
+        if !sources.insert((id.to_owned(), String::new())) {
+            table.wrong("regions", "missing; another [[account]] reads this account in the default Region already");
+        }
+        return Vec::new();
+    };
+    if item.is_empty_list() {
+        item.wrong("must not be empty; without the key it is the Region of AWS_REGION or the profile");
+    }
+    let region = |item: &Item<'_>| {
+        let region = item.text_like("a Region such as \"us-east-2\"", is_region)?;
+        if !sources.contains(&(id.to_owned(), region.clone())) {
+            return Some(region);
+        }
+        item.wrong(format!("another [[account]] reads {region} of this account already; remove one of them"));
+        None
+    };
+    let regions = item.set("Regions", region).unwrap_or_default();
+    sources.extend(regions.iter().map(|region| (id.to_owned(), region.clone())));
+    regions
+}
+
+/// The account id in the ARN of a role; none: it is no such ARN.
+fn role_account(arn: &str) -> Option<&str> {
+    let mut parts = arn.splitn(6, ':');
+    let (prefix, partition, service, region) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let (account, resource) = (parts.next()?, parts.next()?);
+    let name = resource.strip_prefix("role/")?;
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@_/-".contains(&b);
+    let right = prefix == "arn"
+        && is_partition(partition)
+        && (service, region) == ("iam", "")
+        && is_account(account)
+        && !name.is_empty()
+        && !name.ends_with('/')
+        && name.bytes().all(allowed);
+    right.then_some(account)
+}
+
+/// `aws`, `aws-cn`, `aws-us-gov` and whatever comes.
+pub(super) fn is_partition(text: &str) -> bool {
+    text.starts_with("aws") && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+}
+
+/// Twelve digits.
+pub(super) fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Words of small letters and a number, with hyphens between: the list of Regions grows.
+pub(super) fn is_region(text: &str) -> bool {
+    let word = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
+    match text.rsplit_once('-') {
+        Some((words, number)) => {
+            words.contains('-')
+                && words.split('-').all(word)
+                && !number.is_empty()
+                && number.bytes().all(|b| b.is_ascii_digit())
+        }
+        None => false,
+    }
+}
+
+/// The status page comes with a later version. Its table is read, so that nobody is told that there is a page.
+fn status(root: &Table<'_>) {
+    let table = root.section("status", &STATUS);
+    table.refuse_the_rest();
+    if let Some(item) = table.item("listen")
+        && item.text().is_some_and(|listen| !listen.is_empty())
+    {
+        item.wrong("not supported by this version; leave it \"\"");
+    }
+}

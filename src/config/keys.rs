@@ -1,0 +1,146 @@
+//! The keys that a configuration can have, in one table.
+//!
+//! Readers may only ask for keys that stand here, what is left over in a file is unknown by this table, and the example
+//! file is tested against it. The keys of later versions stand here too, to be refused by name: nobody may believe to
+//! be watched by a condition that does nothing.
+
+/// The keys of one table of the file.
+#[derive(Debug)]
+pub(super) struct Section {
+    /// How [`known_keys`] writes what comes before a key: `poll.`, `rule[].`.
+    prefix: &'static str,
+    /// The keys.
+    pub(super) keys: &'static [&'static str],
+    /// Keys that only later versions know.
+    pub(super) later: &'static [&'static str],
+}
+
+/// The top level.
+pub(super) const ROOT: Section =
+    Section { prefix: "", keys: &["state_dir", "poll", "account", "rule", "notify", "status"], later: &[] };
+
+/// `[poll]`.
+pub(super) const POLL: Section = Section {
+    prefix: "poll.",
+    keys: &[
+        "interval",
+        "schedule",
+        "lateness",
+        "backfill",
+        "requests_per_second",
+        "recheck",
+        "stale_after",
+        "event_sources",
+        "retention",
+        "inventory",
+    ],
+    later: &[],
+};
+
+/// `[[account]]`.
+pub(super) const ACCOUNT: Section =
+    Section { prefix: "account[].", keys: &["name", "role_arn", "external_id", "regions"], later: &[] };
+
+/// `[[rule]]`.
+pub(super) const RULE: Section = Section {
+    prefix: "rule[].",
+    keys: &[
+        "name",
+        "description",
+        "severity",
+        "runbook",
+        "events",
+        "outcome",
+        "secrets",
+        "principals",
+        "exclude_principals",
+        "statistic",
+        "threshold",
+        "window",
+        "group_by",
+        "hold",
+        "update_every",
+        "notify",
+    ],
+    later: &["pattern"],
+};
+
+/// `[notify.NAME]`, whatever its type.
+pub(super) const NOTIFIER: Section = Section {
+    prefix: "notify.*.",
+    keys: &[
+        "type",
+        "topic_arn",
+        "format",
+        "url",
+        "url_env",
+        "url_file",
+        "signing_secret_file",
+        "signing_secret_env",
+        "headers",
+        "timeout",
+        "min_severity",
+        "retry_for",
+        "send_resolved",
+    ],
+    later: &["fallback", "fallback_after", "template"],
+};
+
+/// Keys of [`NOTIFIER`] that only an SNS topic has.
+pub(super) const SNS_ONLY: &[&str] = &["topic_arn"];
+
+/// Keys of [`NOTIFIER`] that only a webhook has.
+pub(super) const WEBHOOK_ONLY: &[&str] =
+    &["url", "url_env", "url_file", "signing_secret_file", "signing_secret_env", "headers", "timeout"];
+
+/// `[status]`.
+pub(super) const STATUS: Section = Section { prefix: "status.", keys: &["listen"], later: &["token_file"] };
+
+/// The `statistic` of a rule, when it is a table.
+pub(super) const STATISTIC: Section = Section { prefix: "rule[].statistic.", keys: &["distinct"], later: &[] };
+
+/// Every key that takes a value, as a path: `poll.interval`, `rule[].name`, `notify.*.url`.
+#[must_use]
+pub fn known_keys() -> Vec<String> {
+    let of = |section: &'static Section| section.keys.iter().map(|key| format!("{}{key}", section.prefix));
+    let tables = ["poll", "account", "rule", "notify", "status"];
+    let top = of(&ROOT).filter(|key| !tables.contains(&key.as_str()));
+    top.chain([&POLL, &ACCOUNT, &RULE, &NOTIFIER, &STATUS].into_iter().flat_map(of)).collect()
+}
+
+/// The header of the table that has `key`, for a key that was written in the wrong one. Of several, the first: a key
+/// that many tables have says little about where it was meant to be.
+pub(super) fn home_of(key: &str) -> Option<&'static str> {
+    let homes = [
+        (&POLL, "[poll]"),
+        (&ACCOUNT, "[[account]]"),
+        (&RULE, "[[rule]]"),
+        (&NOTIFIER, "[notify.NAME]"),
+        (&STATUS, "[status]"),
+    ];
+    let mut found = homes.iter().filter(|(section, _)| section.keys.contains(&key)).map(|(_, header)| *header);
+    let top = "the top of the file, before the first table";
+    found.next().or_else(|| ROOT.keys.contains(&key).then_some(top))
+}
+
+/// The one of `known` that `word` was probably meant to be.
+pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // What is longer than any key by half is nothing mistyped, and comparing it would take its time.
+    const LONGEST: usize = 64;
+    if word.len() > LONGEST {
+        return None;
+    }
+    let word = word.to_lowercase();
+    let mistakes = 1 + word.chars().count() / 4;
+    known
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(&word, &known.to_lowercase()), known))
+        .filter(|(distance, _)| *distance <= mistakes)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
+}
+
+/// `, did you mean "x"?`, or nothing where nothing is near.
+pub(super) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(word, known).map(|known| format!(", did you mean {known:?}?")).unwrap_or_default()
+}

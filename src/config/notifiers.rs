@@ -1,0 +1,250 @@
+//! `[notify.NAME]`: where alerts go, and the URLs and secrets for it, which may stand in variables and files.
+//!
+//! What may be a secret (a webhook's URL, its headers, the signing secret) is never shown in a problem.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use reqwest::Url;
+use reqwest::header::{HeaderName, HeaderValue};
+
+use super::check::{ENDLESS, is_account, is_partition, is_region};
+use super::keys::{NOTIFIER, SNS_ONLY, WEBHOOK_ONLY};
+use super::load::{Environment, MAX_SECRET_BYTES, read_at_most};
+use super::rules::severity;
+use super::table::{Item, NAME, Table, is_name};
+use super::{Notifier, SnsFormat, Target, Webhook};
+use crate::model::Severity;
+
+/// The notifier that is there when none is written.
+const STDOUT: &str = "stdout";
+
+/// How a Standard Webhooks secret begins whose rest is base64.
+const ENCODED_SECRET: &str = "whsec_";
+
+/// What the notifiers' tables say.
+pub(super) struct Notifiers {
+    /// Every name, also of those that are wrong otherwise: a rule that names one of these is right.
+    pub(super) names: Vec<String>,
+    /// Those that are right.
+    pub(super) made: BTreeMap<String, Notifier>,
+}
+
+/// All notifiers, or standard output if there is none.
+pub(super) fn notifiers(root: &Table<'_>, env: &Environment) -> Notifiers {
+    let written = root.read("notify", Item::entries).unwrap_or_default();
+    let names: Vec<String> = written.iter().map(|(name, _)| name.clone()).collect();
+    let made = written.iter().filter_map(|(name, item)| Some((name.clone(), notifier(name, item, env)?)));
+    let mut made: BTreeMap<String, Notifier> = made.collect();
+    if !names.is_empty() {
+        return Notifiers { names, made };
+    }
+    made.insert(STDOUT.to_owned(), standard_output());
+    Notifiers { names: vec![STDOUT.to_owned()], made }
+}
+
+fn standard_output() -> Notifier {
+    Notifier {
+        name: STDOUT.to_owned(),
+        target: Target::Stdout,
+        min_severity: Severity::Info,
+        send_resolved: true,
+        retry_for: RETRY_FOR,
+    }
+}
+
+const RETRY_FOR: Duration = Duration::from_secs(72 * 60 * 60);
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The values of `type`.
+#[derive(Clone, Copy)]
+enum Kind {
+    Sns,
+    Webhook,
+    Stdout,
+}
+
+fn notifier(name: &str, item: &Item<'_>, env: &Environment) -> Option<Notifier> {
+    let table = item.table(&NOTIFIER)?;
+    table.refuse_the_rest();
+    if !is_name(name) {
+        item.wrong(format!("a notifier's name must be {NAME}"));
+    }
+    let min_severity = table.read("min_severity", severity);
+    let retry_for = table.read("retry_for", |item| item.duration(Duration::ZERO, ENDLESS));
+    let send_resolved = table.read("send_resolved", Item::boolean);
+    let kinds = [("sns", Kind::Sns), ("webhook", Kind::Webhook), ("stdout", Kind::Stdout)];
+    let kind = table.required("type", "one of \"sns\", \"webhook\" or \"stdout\"")?.choice(&kinds, &[])?;
+    let target = target(kind, &table, env)?;
+    // An e-mail that something is over is one more to read; whoever parses JSON keeps a state to clear.
+    let for_people = matches!(target, Target::Sns { format: SnsFormat::Text, .. });
+    Some(Notifier {
+        name: name.to_owned(),
+        target,
+        min_severity: min_severity.unwrap_or(Severity::Info),
+        send_resolved: send_resolved.unwrap_or(!for_people),
+        retry_for: retry_for.unwrap_or(RETRY_FOR),
+    })
+}
+
+fn target(kind: Kind, table: &Table<'_>, env: &Environment) -> Option<Target> {
+    match kind {
+        Kind::Sns => {
+            table.none_of(WEBHOOK_ONLY, "an SNS notifier");
+            sns(table)
+        }
+        Kind::Webhook => {
+            table.none_of(SNS_ONLY, "a webhook");
+            webhook(table, env).map(Target::Webhook)
+        }
+        Kind::Stdout => {
+            table.none_of(WEBHOOK_ONLY, "a stdout notifier");
+            table.none_of(SNS_ONLY, "a stdout notifier");
+            table.read("format", |item| item.choice(&[("json", ())], &[]));
+            Some(Target::Stdout)
+        }
+    }
+}
+
+fn sns(table: &Table<'_>) -> Option<Target> {
+    const TOPIC: &str = "a topic's ARN such as \"arn:aws:sns:us-east-2:111122223333:SecurityAlarms\"";
+    let formats = [("text", SnsFormat::Text), ("json", SnsFormat::Json)];
+    let later = ["cloudwatch-alarm", "amazon-q"];
+    let format = table.read("format", |item| item.choice(&formats, &later)).unwrap_or(SnsFormat::Text);
+    let topic_arn = table
+        .required("topic_arn", "the ARN of the topic to publish to")?
+        .text_like(TOPIC, |text| topic_region(text).is_some())?;
+    let region = topic_region(&topic_arn)?.to_owned();
+    Some(Target::Sns { topic_arn, region, format })
+}
+
+/// The Region in the ARN of a topic; none: it is no such ARN.
+fn topic_region(arn: &str) -> Option<&str> {
+    let parts: Vec<&str> = arn.split(':').collect();
+    // A subscription's ARN has one part more, and cannot be published to.
+    let ["arn", partition, "sns", region, account, name] = parts.as_slice() else { return None };
+    let stem = name.strip_suffix(".fifo").unwrap_or(name);
+    let right = is_partition(partition)
+        && is_region(region)
+        && is_account(account)
+        && !stem.is_empty()
+        && name.len() <= 256
+        && stem.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+    right.then_some(region)
+}
+
+fn webhook(table: &Table<'_>, env: &Environment) -> Option<Webhook> {
+    let later = ["slack", "pagerduty", "teams", "ocsf", "template"];
+    table.read("format", |item| item.choice(&[("json", ())], &later));
+    let timeout = table.read("timeout", |item| item.duration(Duration::from_millis(1), ENDLESS));
+    let headers = table.read("headers", headers).unwrap_or_default();
+    let signing_secret = one_of(table, &["signing_secret_file", "signing_secret_env"])
+        .and_then(|(key, item)| signing_secret(&item, &secret(key, &item, env)?));
+    let Some((key, item)) = one_of(table, &["url", "url_env", "url_file"]) else {
+        table.wrong("url", "missing; set url, url_env (a variable that holds it) or url_file (a file that holds it)");
+        return None;
+    };
+    let url = url(&item, secret(key, &item, env)?.trim())?;
+    Some(Webhook { url, headers, timeout: timeout.unwrap_or(TIMEOUT), signing_secret })
+}
+
+/// The one of `keys` that is set. Each that is set besides it is a complaint.
+fn one_of<'a>(table: &Table<'a>, keys: &[&'static str]) -> Option<(&'static str, Item<'a>)> {
+    let mut set = keys.iter().filter_map(|key| Some((*key, table.item(key)?)));
+    let (first, item) = set.next()?;
+    for (_, other) in set {
+        other.wrong(format!("not together with {first}; remove one of them"));
+    }
+    Some((first, item))
+}
+
+/// What `item` says itself, or by way of a variable or a file, as the last part of its key has it.
+fn secret(key: &str, item: &Item<'_>, env: &Environment) -> Option<String> {
+    let text = item.filled()?;
+    let found = match key.rsplit_once('_') {
+        Some((_, "env")) => from_variable(&text, env),
+        Some((_, "file")) => from_file(Path::new(&text)),
+        _ => Ok(text),
+    };
+    found.map_err(|why| item.wrong(why)).ok()
+}
+
+fn from_variable(name: &str, env: &Environment) -> Result<String, String> {
+    let value = env.filled(name).ok_or_else(|| format!("the variable {name:?} is not set"))?;
+    Ok(value.to_str().ok_or_else(|| format!("the variable {name:?} is not UTF-8"))?.to_owned())
+}
+
+fn from_file(path: &Path) -> Result<String, String> {
+    let bytes = read_at_most(path, MAX_SECRET_BYTES).map_err(|error| format!("{path:?} cannot be read: {error}"))?;
+    let text = String::from_utf8(bytes).map_err(|_| format!("{path:?} is not UTF-8"))?;
+    // Editors and `echo` end a file with a newline that nobody means.
+    let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
+    if text.is_empty() { Err(format!("{path:?} is empty")) } else { Ok(text.to_owned()) }
+}
+
+fn url(item: &Item<'_>, text: &str) -> Option<Url> {
+    let complain = |why: &str| {
+        item.wrong(format!("{why}; expected a URL such as \"https://hooks.example.com/…\""));
+        None
+    };
+    match Url::parse(text) {
+        Err(error) => complain(&format!("not a URL: {error}")),
+        Ok(url) if url.scheme() == "https" && url.has_host() => Some(url),
+        Ok(url) if url.scheme() == "http" && is_loopback(&url) => Some(url),
+        Ok(url) if url.scheme() == "http" => complain("http is for loopback addresses only"),
+        Ok(_) => complain("neither https nor http"),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    address.map_or(host == "localhost", |address| address.is_loopback())
+}
+
+/// The bytes that sign: decoded where the secret says that it is encoded, else as they are.
+fn signing_secret(item: &Item<'_>, text: &str) -> Option<Vec<u8>> {
+    let Some(encoded) = text.strip_prefix(ENCODED_SECRET) else { return Some(text.as_bytes().to_vec()) };
+    match BASE64_STANDARD.decode(encoded.trim_end()) {
+        Ok(key) if !key.is_empty() => Some(key),
+        _ => {
+            item.wrong(format!("the secret begins with {ENCODED_SECRET:?}, but what follows is not base64"));
+            None
+        }
+    }
+}
+
+/// The headers by name, in small letters, since that is how they are compared.
+fn headers(item: &Item<'_>) -> Option<Vec<(String, String)>> {
+    let mut headers = BTreeMap::new();
+    for (name, item) in item.entries()? {
+        if let Some((name, value)) = header(&name, &item)
+            && headers.insert(name, value).is_some()
+        {
+            item.wrong("the same header as another; remove one of them");
+        }
+    }
+    Some(headers.into_iter().collect())
+}
+
+fn header(name: &str, item: &Item<'_>) -> Option<(String, String)> {
+    let Ok(valid) = HeaderName::from_bytes(name.as_bytes()) else {
+        item.wrong("not a header's name");
+        return None;
+    };
+    let ours = ["content-type", "content-length", "host", "transfer-encoding", "connection"];
+    if ours.contains(&valid.as_str()) || valid.as_str().starts_with("webhook-") {
+        item.wrong("secretwatch sets this header itself; remove it");
+        return None;
+    }
+    let value = item.text()?;
+    if HeaderValue::from_str(&value).is_err() {
+        item.wrong("not a header's value: it must be printable and on one line");
+        return None;
+    }
+    Some((valid.as_str().to_owned(), value))
+}

@@ -1,0 +1,162 @@
+//! Shows a [`Config`] as the TOML that would give it: what is in force, with every default and variable worked in.
+//!
+//! What may be a secret is shown as `[set]`: of a webhook's URL all but the host, the values of headers, and the
+//! signing secret, for which a comment stands, since the text must itself pass `check` and names no file of its own.
+
+use std::fmt::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use toml::Value;
+
+use super::duration::brief;
+use super::{Account, Cadence, Config, Notifier, Poll, SnsFormat, Status, Target, Webhook};
+use crate::detect::{Rule, Statistic};
+use crate::model::Outcome;
+
+/// What stands for a secret.
+const HIDDEN: &str = "[set]";
+
+/// The configuration as TOML.
+#[must_use]
+pub fn render(config: &Config) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_config(&mut text, config);
+    text
+}
+
+fn write_config(out: &mut String, config: &Config) -> fmt::Result {
+    pair(out, "state_dir", path(&config.state_dir))?;
+    poll(out, &config.poll)?;
+    for each in &config.accounts {
+        account(out, each)?;
+    }
+    for each in &config.rules {
+        rule(out, each)?;
+    }
+    for each in config.notifiers.values() {
+        notifier(out, each)?;
+    }
+    status(out, config.status.as_ref())
+}
+
+fn poll(out: &mut String, poll: &Poll) -> fmt::Result {
+    writeln!(out, "\n[poll]")?;
+    match &poll.cadence {
+        Cadence::Every(interval) => pair(out, "interval", duration(*interval))?,
+        Cadence::Cron(schedule) => pair(out, "schedule", schedule.as_str())?,
+    }
+    pair(out, "lateness", duration(poll.lateness))?;
+    pair(out, "backfill", duration(poll.backfill))?;
+    pair(out, "requests_per_second", poll.requests_per_second)?;
+    pair(out, "recheck", duration(poll.recheck))?;
+    pair(out, "stale_after", duration(poll.stale_after))?;
+    pair(out, "event_sources", poll.event_sources.clone())?;
+    pair(out, "retention", duration(poll.retention))?;
+    pair(out, "inventory", poll.inventory)
+}
+
+fn account(out: &mut String, account: &Account) -> fmt::Result {
+    writeln!(out, "\n[[account]]")?;
+    pair(out, "name", account.name.as_str())?;
+    optional(out, "role_arn", account.role_arn.as_deref())?;
+    optional(out, "external_id", account.external_id.as_deref())?;
+    if account.regions.is_empty() {
+        return writeln!(out, "# regions: that of AWS_REGION or the profile");
+    }
+    pair(out, "regions", account.regions.clone())
+}
+
+fn rule(out: &mut String, rule: &Rule) -> fmt::Result {
+    writeln!(out, "\n[[rule]]")?;
+    pair(out, "name", rule.name.as_str())?;
+    optional(out, "description", rule.description.as_deref())?;
+    pair(out, "severity", rule.severity.word())?;
+    optional(out, "runbook", rule.runbook.as_deref())?;
+    pair(out, "events", rule.events.clone())?;
+    pair(out, "outcome", rule.outcome.map_or("any", Outcome::word))?;
+    pair(out, "secrets", rule.secrets.texts().to_vec())?;
+    pair(out, "principals", rule.principals.texts().to_vec())?;
+    pair(out, "exclude_principals", rule.exclude_principals.texts().to_vec())?;
+    match rule.statistic {
+        Statistic::Sum => pair(out, "statistic", "sum")?,
+        Statistic::Distinct(key) => writeln!(out, "statistic = {{ distinct = {:?} }}", key.word())?,
+    }
+    writeln!(out, "threshold = {}", rule.threshold)?;
+    pair(out, "window", seconds(rule.window))?;
+    pair(out, "group_by", rule.group_by.iter().map(|key| key.word()).collect::<Vec<_>>())?;
+    pair(out, "hold", seconds(rule.hold))?;
+    pair(out, "update_every", seconds(rule.update_every))?;
+    pair(out, "notify", rule.notify.clone())
+}
+
+fn notifier(out: &mut String, notifier: &Notifier) -> fmt::Result {
+    // Quoted, since a name may hold a dot.
+    writeln!(out, "\n[notify.{}]", Value::from(notifier.name.as_str()))?;
+    match &notifier.target {
+        Target::Sns { topic_arn, format, .. } => {
+            pair(out, "type", "sns")?;
+            pair(out, "topic_arn", topic_arn.as_str())?;
+            let word = match format {
+                SnsFormat::Text => "text",
+                SnsFormat::Json => "json",
+            };
+            pair(out, "format", word)?;
+        }
+        Target::Webhook(hook) => webhook(out, hook)?,
+        Target::Stdout => pair(out, "type", "stdout")?,
+    }
+    pair(out, "min_severity", notifier.min_severity.word())?;
+    pair(out, "retry_for", duration(notifier.retry_for))?;
+    pair(out, "send_resolved", notifier.send_resolved)
+}
+
+fn webhook(out: &mut String, hook: &Webhook) -> fmt::Result {
+    pair(out, "type", "webhook")?;
+    writeln!(out, "# what may be secret is shown as {HIDDEN}")?;
+    pair(out, "url", url(hook))?;
+    pair(out, "format", "json")?;
+    if hook.signing_secret.is_some() {
+        writeln!(out, "# signing secret: {HIDDEN}")?;
+    }
+    if !hook.headers.is_empty() {
+        let hidden = |(name, _): &(String, String)| format!("{} = {HIDDEN:?}", Value::from(name.as_str()));
+        let headers: Vec<String> = hook.headers.iter().map(hidden).collect();
+        writeln!(out, "headers = {{ {} }}", headers.join(", "))?;
+    }
+    pair(out, "timeout", duration(hook.timeout))
+}
+
+/// Who is asked, without what may be a token in the path.
+fn url(hook: &Webhook) -> String {
+    let url = &hook.url;
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let path = if url.path().len() > 1 || url.query().is_some() { HIDDEN } else { "" };
+    format!("{}://{}{port}/{path}", url.scheme(), url.host_str().unwrap_or_default())
+}
+
+fn status(out: &mut String, status: Option<&Status>) -> fmt::Result {
+    writeln!(out, "\n[status]")?;
+    pair(out, "listen", status.map(|status| status.listen.to_string()).unwrap_or_default())
+}
+
+fn pair(out: &mut String, key: &str, value: impl Into<Value>) -> fmt::Result {
+    writeln!(out, "{key} = {}", value.into())
+}
+
+fn optional(out: &mut String, key: &str, value: Option<&str>) -> fmt::Result {
+    value.map_or(Ok(()), |value| pair(out, key, value))
+}
+
+fn path(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn duration(duration: Duration) -> String {
+    brief(duration)
+}
+
+fn seconds(secs: i64) -> String {
+    brief(Duration::from_secs(u64::try_from(secs).unwrap_or(0)))
+}
