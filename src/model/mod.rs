@@ -6,10 +6,14 @@
 
 mod access;
 mod alert;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod record;
+mod summary;
 mod time;
 
 pub use access::{Access, Outcome, Principal, Secret};
 pub use alert::{Alert, AlertKind, AlertRule, MAX_ACCESSES, MAX_BYTES, SCHEMA, Severity};
 pub use record::{Unreadable, read_record};
+pub use summary::{group_key_words, printable};
 pub use time::{EventTime, Span, WallTime};
