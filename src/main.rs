@@ -1,3 +1,5 @@
-//! The `secretwatch` program.
+//! The `secretwatch` program. All of it is in the library, where it can be tested.
 
-fn main() {}
+fn main() -> secretwatch::cli::Exit {
+    secretwatch::cli::main()
+}

@@ -1,1 +1,146 @@
-//! cli
+//! What the operator types: arguments, commands, and the exit status that tells how it went.
+//!
+//! Each command is a file; this one reads the arguments and sends them there. [`Exit`] is the only place where an error
+//! becomes a number.
+
+mod check;
+mod demo;
+mod exit;
+mod log;
+mod replay;
+mod run;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+
+pub use exit::Exit;
+
+use crate::config::{self, Config, Environment};
+
+/// Tells you that a secret in AWS Secrets Manager was read.
+///
+/// Without a command it watches: it polls CloudTrail's Event history, counts accesses, and sends alerts until it is
+/// told to stop. AWS credentials, Region and endpoints come from the usual places (AWS_PROFILE, AWS_REGION, …).
+#[derive(Debug, Parser)]
+#[command(name = "secretwatch", version, max_term_width = 100, after_help = AFTER_HELP)]
+struct Args {
+    /// Configuration file [default: $SECRETWATCH_CONFIG, else /etc/secretwatch/config.toml]
+    #[arg(short, long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Make one full pass over every source, deliver what is queued, and exit
+    #[arg(long)]
+    once: bool,
+
+    /// With --once: end the pass cleanly after this long, such as 50s
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, requires = "once")]
+    max_time: Option<Duration>,
+
+    /// How log lines look, on standard error
+    #[arg(long, global = true, value_enum, default_value_t = log::Format::Text, value_name = "FORMAT")]
+    log_format: log::Format,
+
+    /// Say more; twice for still more. RUST_LOG decides if it is set
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const AFTER_HELP: &str = "\
+Exit status: 0 done or stopped by a signal; 1 a pass was incomplete, or a file damaged; 2 (--once) an alert is still
+undelivered; 64 wrong usage; 74 the store cannot be used; 75 another instance uses it; 78 wrong configuration.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read and validate the configuration, offline; every problem with file, line and key
+    Check {
+        /// Print the resolved configuration; secrets are shown as [set]
+        #[arg(long)]
+        print: bool,
+    },
+    /// Run the configured rules over CloudTrail files and print the alerts that they would have sent
+    Replay {
+        /// Log files, lookup-events output, JSON lines, folders of those; - for standard input
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        /// How alerts are printed
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Watch a simulated AWS account; needs no account, no network, no configuration
+    Demo {
+        /// How alerts are printed
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Print shell completions
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// How alerts are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people, as in a mail
+    Text,
+    /// One alert a line
+    Json,
+}
+
+/// Runs the program and returns its exit status.
+#[must_use]
+pub fn main() -> Exit {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are asked for; anything else is wrong usage.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            // Nothing is left to be said if not even this can be printed.
+            let _ = error.print();
+            return exit;
+        }
+    };
+    let outcome = match &args.command {
+        None if args.once => run::once(&args),
+        None => run::daemon(&args),
+        Some(Command::Check { print }) => check::check(&args, *print),
+        Some(Command::Replay { paths, format }) => replay::replay(&args, paths, *format),
+        Some(Command::Demo { format }) => demo::demo(&args, *format),
+        Some(Command::Completions { shell }) => print(|out| {
+            clap_complete::generate(*shell, &mut Args::command(), "secretwatch", out);
+            Ok(())
+        }),
+        Some(Command::Man) => print(|out| clap_mangen::Man::new(Args::command()).render(out)),
+    };
+    outcome.unwrap_or_else(|exit| exit)
+}
+
+/// The configuration, or the problems with it, told.
+fn load(args: &Args) -> Result<Config, Exit> {
+    config::load(args.config.as_deref(), &Environment::of_process()).map_err(|error| {
+        exit::tell(&error);
+        Exit::Configuration
+    })
+}
+
+/// Prints what `write` writes. A reader that has gone away, as `head` does, is no error.
+fn print(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<Exit, Exit> {
+    let mut text = Vec::new();
+    write(&mut text).and_then(|()| std::io::stdout().lock().write_all(&text)).or_else(|error| match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Ok(()),
+        _ => {
+            exit::tell(&error);
+            Err(Exit::Store)
+        }
+    })?;
+    Ok(Exit::Done)
+}

@@ -104,7 +104,7 @@ fn rule<'a>(table: &Table<'a>, notifiers: &[String]) -> RuleRead<'a> {
         notify: table.read("notify", |item| notify(item, notifiers)).unwrap_or(bare.notify),
         events: table.read("events", |item| item.set("event names", event)).unwrap_or_default(),
         outcome: table.read("outcome", outcome).unwrap_or(bare.outcome),
-        secrets: globs("secrets"),
+        secrets: table.read("secrets", secret_globs).unwrap_or_default(),
         principals: globs("principals"),
         exclude_principals: globs("exclude_principals"),
         statistic: table.read("statistic", statistic).unwrap_or(bare.statistic),
@@ -154,8 +154,16 @@ fn event(item: &Item<'_>) -> Option<String> {
 }
 
 fn globs(item: &Item<'_>) -> Option<Globs> {
+    compiled(item, Globs::new)
+}
+
+fn secret_globs(item: &Item<'_>) -> Option<Globs> {
+    compiled(item, Globs::of_secrets)
+}
+
+fn compiled(item: &Item<'_>, compile: impl Fn(&[String]) -> Result<Globs, globset::Error>) -> Option<Globs> {
     let texts = item.set("globs", glob)?;
-    match Globs::new(&texts) {
+    match compile(&texts) {
         Ok(globs) => Some(globs),
         Err(error) => {
             item.wrong(format!("these globs are too much together: {}", error.kind()));

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::schedule::{Calendar, Chore};
 use crate::aws::{Aws, AwsError, Source};
-use crate::config::{Cadence, Config, Target};
+use crate::config::{Cadence, Config};
 use crate::model::WallTime;
 use crate::notify::{BadNotifier, Dispatcher, Sender};
 use crate::store::{Keeper, Ledger, LedgerSettings, Recipient, StoreError};
@@ -146,7 +146,7 @@ pub async fn run_once(
     let mut drains = JoinSet::new();
     for dispatcher in dispatchers {
         let stop = stop.clone();
-        drains.spawn(async move { dispatcher.drain(drain_until, stop).await });
+        drains.spawn(async move { dispatcher.drain(Some(drain_until), &stop).await });
     }
     while let Some(ended) = drains.join_next().await {
         ended.map_err(Fatal::Task)??;
@@ -189,11 +189,7 @@ impl Plant {
         let outbox = Arc::new(keeper.clone());
         let mut dispatchers = Vec::new();
         for notifier in config.notifiers.values() {
-            let sns = match &notifier.target {
-                Target::Sns { region, .. } => Some(aws.sns(region)),
-                Target::Webhook(_) | Target::Stdout => None,
-            };
-            let sender = Sender::new(notifier, sns)?;
+            let sender = Sender::new(notifier, |region| aws.sns(region))?;
             dispatchers.push(Arc::new(Dispatcher::new(notifier, sender, outbox.clone())));
         }
         Ok(Self { keeper, thread, sources, watches, dispatchers, inventory })

@@ -113,9 +113,6 @@ hold = "1m"
 type = "sns"
 topic_arn = "{topic_arn}"
 format = "text"
-
-[notify.console]
-type = "stdout"
 "#
     )
 }

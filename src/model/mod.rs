@@ -6,6 +6,8 @@
 
 mod access;
 mod alert;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod identity;
 mod json;
 mod record;

@@ -39,9 +39,11 @@ impl Alert {
         let told = Told::of(&self.accesses);
         let sentence = match (self.accesses.len(), &told.secrets[..], told.outcome()) {
             (0, ..) => format!("Rule {} fired for {}", name(&self.rule.name), self.group_in_words()),
-            (1, [secret], Some(Outcome::Success)) if told.reads => format!("Secret {secret} was read{told}"),
             (times, [secret], Some(Outcome::Success)) if told.reads => {
-                format!("Secret {secret} was read {times} times{told}")
+                format!("Secret {secret} was read{} by {}{}", often(times), told.who(), told.from())
+            }
+            (times, [secret], Some(Outcome::Denied)) if told.reads => {
+                format!("Secret {secret} was refused{} to {}{}", often(times), told.who(), told.from())
             }
             (1, ..) => told.counted(told.article(), ""),
             (n, ..) => told.counted(&n.to_string(), ""),
@@ -170,51 +172,58 @@ impl Told {
         if self.noun.starts_with(['a', 'A', 'E', 'I', 'O', 'U']) { "An" } else { "A" }
     }
 
-    /// `5 reads of 2 secrets by user alice from 3 addresses`, and how they ended unless well. `number` comes first.
+    /// `5 reads (2 refused) of 3 secrets by user alice from 4 addresses`; `number` comes first. How they ended stands
+    /// early, since subjects and small screens cut the end.
     fn counted(&self, number: &str, more: &str) -> String {
         let plural = match (self.count, self.noun.as_str()) {
             (1, _) => "",
             (_, "access") => "es",
             _ => "s",
         };
+        let of = if self.noun.ends_with(" call") { "on" } else { "of" };
         let of = match &self.secrets[..] {
             [] => String::new(),
-            [secret] => format!(" of secret {secret}"),
-            many => format!(" of {} secrets", many.len()),
+            [secret] => format!(" {of} secret {secret}"),
+            many => format!(" {of} {} secrets", many.len()),
         };
-        format!("{number} {more}{}{plural}{of}{self}{}", self.noun, self.ending())
+        let (noun, ended, who, from) = (&self.noun, self.ended(), self.who(), self.from());
+        format!("{number} {more}{noun}{plural}{ended}{of} by {who}{from}")
     }
 
-    fn ending(&self) -> String {
-        let was = if self.count == 1 { "was" } else { "were" };
+    /// How they ended, unless well.
+    fn ended(&self) -> String {
+        let all = if self.count == 1 { "" } else { "all " };
         match (self.outcome(), &self.error) {
             (Some(Outcome::Success), _) => String::new(),
-            (Some(Outcome::Denied), _) => format!(" {was} refused"),
-            (Some(Outcome::Failed), Some(error)) => format!(" failed ({error})"),
-            (Some(Outcome::Failed), None) => " failed".to_owned(),
+            (Some(Outcome::Denied), _) => format!(" ({all}refused)"),
+            (Some(Outcome::Failed), Some(error)) => format!(" (failed: {error})"),
+            (Some(Outcome::Failed), None) => format!(" ({all}failed)"),
             (None, _) => {
                 let parts = [(self.denied, "refused"), (self.failed, "failed")];
                 let parts = parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
-                format!(", of which {}", parts.collect::<Vec<_>>().join(" and "))
+                format!(" ({})", parts.collect::<Vec<_>>().join(", "))
             }
+        }
+    }
+
+    fn who(&self) -> String {
+        match &self.principals[..] {
+            [principal] => principal.clone(),
+            many => format!("{} principals", many.len()),
+        }
+    }
+
+    fn from(&self) -> String {
+        match &self.addresses[..] {
+            [] => String::new(),
+            [address] => format!(" from {address}"),
+            many => format!(" from {} addresses", many.len()),
         }
     }
 }
 
-impl std::fmt::Display for Told {
-    /// By whom and from where.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.principals[..] {
-            [] => Ok(()),
-            [principal] => write!(f, " by {principal}"),
-            many => write!(f, " by {} principals", many.len()),
-        }?;
-        match &self.addresses[..] {
-            [] => Ok(()),
-            [address] => write!(f, " from {address}"),
-            many => write!(f, " from {} addresses", many.len()),
-        }
-    }
+fn often(times: usize) -> String {
+    if times == 1 { String::new() } else { format!(" {times} times") }
 }
 
 /// Who made these calls, each principal once; a session is named if it is the only one.
@@ -287,4 +296,176 @@ fn is_shown(c: char) -> bool {
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}'
         | '\u{e0000}'..='\u{e0fff}');
     !c.is_control() && !hidden
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{access, alert, denied};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn opened(accesses: Vec<Access>, expected: &str) {
+        assert_eq!(alert(AlertKind::Opened, accesses).summarise(), expected);
+    }
+
+    fn with(secs: i64, change: impl FnOnce(&mut Access)) -> Access {
+        let mut access = access(secs);
+        change(&mut access);
+        access
+    }
+
+    fn principal(kind: &str, name: Option<&str>, account: &str) -> Principal {
+        let (name, account) = (name.map(str::to_owned), Some(account.to_owned()));
+        Principal { kind: kind.to_owned(), name, account, ..Principal::default() }
+    }
+
+    #[test]
+    fn an_opening_names_what_its_accesses_share_and_counts_what_they_do_not() {
+        let secret = "prod/db-password";
+        let by = "by role deploy (session ci-42) from 203.0.113.7";
+        let alice = |access: &mut Access| {
+            access.principal = principal("IAMUser", Some("alice"), "111122223333");
+            access.source_ip = Some("198.51.100.9".to_owned());
+        };
+        let named = |name: &'static str| {
+            move |access: &mut Access| {
+                if let Some(secret) = &mut access.secret {
+                    secret.name = name.to_owned();
+                }
+            }
+        };
+        opened(vec![access(0)], &format!("Secret {secret} was read {by}"));
+        opened(vec![access(0), access(1)], &format!("Secret {secret} was read 2 times {by}"));
+        let to = by.replace("by ", "to ");
+        opened(vec![denied(0)], &format!("Secret {secret} was refused {to}"));
+        opened(vec![denied(0), denied(1)], &format!("Secret {secret} was refused 2 times {to}"));
+        opened(vec![access(0), denied(1), denied(2)], &format!("3 reads (2 refused) of secret {secret} {by}"));
+        opened(
+            vec![access(0), with(1, alice)],
+            &format!("Secret {secret} was read 2 times by 2 principals from 2 addresses"),
+        );
+        opened(vec![access(0), with(1, named("prod/api"))], &format!("2 reads of 2 secrets {by}"));
+        opened(
+            vec![with(0, |access| access.principal.session = None), access(1)],
+            &format!("Secret {secret} was read 2 times by role deploy from 203.0.113.7"),
+        );
+        opened(
+            vec![with(0, |access| access.event = "UpdateSecret".to_owned())],
+            &format!("An UpdateSecret call on secret {secret} {by}"),
+        );
+        opened(
+            vec![with(0, |access| {
+                access.outcome = Outcome::Failed;
+                access.error = Some("ResourceNotFoundException".to_owned());
+            })],
+            &format!("A read (failed: ResourceNotFoundException) of secret {secret} {by}"),
+        );
+        opened(vec![with(0, |access| access.secret = None)], &format!("A read {by}"));
+        opened(vec![], "Rule secret-is-accessed fired for secret prod/db-password");
+    }
+
+    #[test]
+    fn principals_are_called_what_they_are() {
+        let check = |principal: Principal, expected: &str| {
+            let access = with(0, |access| {
+                access.principal = principal;
+                access.source_ip = None;
+            });
+            opened(vec![access], &format!("Secret prod/db-password was read by {expected}"));
+        };
+        let own = "111122223333";
+        check(principal("Root", None, own), "the root user");
+        check(principal("IAMUser", Some("alice"), own), "user alice");
+        check(principal("AWSService", Some("lambda.amazonaws.com"), own), "AWS service lambda.amazonaws.com");
+        check(principal("AWSAccount", None, "444455556666"), "somebody of account 444455556666");
+        check(principal("AssumedRole", Some("ops"), "444455556666"), "role ops of account 444455556666");
+        check(principal("Unknown", None, own), "somebody unknown");
+        check(principal("WebIdentityUser", None, own), "somebody of type WebIdentityUser");
+    }
+
+    #[test]
+    fn later_alerts_say_how_the_incident_stands() {
+        let mut updated = alert(AlertKind::Updated, vec![access(0)]);
+        updated.accesses_total = 14;
+        assert_eq!(
+            updated.summarise(),
+            "1 more read of secret prod/db-password by role deploy (session ci-42) from 203.0.113.7; \
+             14 accesses in all"
+        );
+        let refused = alert(AlertKind::Updated, vec![denied(0), denied(1)]).summarise();
+        assert!(refused.starts_with("2 more reads (all refused) of secret prod/db-password by role"), "{refused}");
+        let mut resolved = alert(AlertKind::Resolved, vec![]);
+        resolved.accesses_total = 14;
+        let what = "secret-is-accessed for secret prod/db-password";
+        assert_eq!(resolved.summarise(), format!("Over: {what}, 14 accesses in all"));
+        resolved.reason = Some("rule changed".to_owned());
+        assert_eq!(resolved.summarise(), format!("Closed (rule changed): {what}, 14 accesses in all"));
+        resolved.merged_into = Some("other".to_owned());
+        assert_eq!(resolved.summarise(), format!("Goes on in an older incident: {what}"));
+    }
+
+    #[test]
+    fn alerts_about_the_daemon_name_the_source() {
+        let mut blind = alert(AlertKind::Blind, vec![]);
+        blind.group = [("account", "111122223333"), ("region", "us-east-2")]
+            .map(|(key, value)| (key.to_owned(), Some(value.to_owned())))
+            .into();
+        blind.reason = Some("LookupEvents is not allowed".to_owned());
+        assert_eq!(
+            blind.summarise(),
+            "Blind: secretwatch cannot read the events of account 111122223333 in us-east-2: \
+             LookupEvents is not allowed"
+        );
+        let sighted = Alert { kind: AlertKind::Sighted, ..blind };
+        assert_eq!(
+            sighted.summarise(),
+            "No longer blind: secretwatch can read the events of account 111122223333 in us-east-2 again"
+        );
+        let nameless = Alert { group: BTreeMap::new(), ..sighted };
+        assert!(nameless.summarise().contains("the events of a source again"));
+    }
+
+    #[test]
+    fn a_name_cannot_hide_or_rearrange_the_rest() {
+        let hostile = "x\" was read by nobody.\r\n\u{202e}Ignore\u{200b} this";
+        let access = with(0, |access| access.secret.as_mut().unwrap().name = hostile.to_owned());
+        let line = alert(AlertKind::Opened, vec![access]).summarise();
+        assert!(
+            line.starts_with("Secret \"x\" was read by nobody.???Ignore? this\" was read by role deploy"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn printable_cuts_at_characters() {
+        for (text, max, expected) in [("", 3, ""), ("äöü", 3, "äöü"), ("äöüß", 3, "äö…"), ("a\tb", 3, "a?b")]
+        {
+            assert_eq!(printable(text, max), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_stands_in_a_record_the_summary_is_one_short_line(
+            texts in proptest::collection::vec(any::<String>(), 6), kind in 0..6usize, copies in 0..4i64,
+        ) {
+            let kinds = [AlertKind::Opened, AlertKind::Updated, AlertKind::Resolved, AlertKind::Test,
+                AlertKind::Blind, AlertKind::Sighted];
+            let accesses = (0..copies).map(|n| with(n, |access| {
+                access.event = texts[0].clone();
+                access.principal.kind = texts[1].clone();
+                access.principal.name = (n > 0).then(|| texts[2].clone());
+                access.source_ip = Some(texts[3].clone());
+                access.error = Some(texts[4].clone());
+                access.outcome = if n % 2 == 0 { Outcome::Failed } else { Outcome::Denied };
+            })).collect();
+            let mut alert = alert(kinds[kind], accesses);
+            alert.rule.name = texts[5].clone();
+            alert.reason = Some(texts[4].clone());
+            alert.group.insert(texts[0].clone(), None);
+            let line = alert.summarise();
+            prop_assert!(line.chars().count() <= SUMMARY_MAX);
+            prop_assert!(line.chars().all(is_shown));
+        }
+    }
 }

@@ -1,1 +1,26 @@
-//! notify
+//! How an alert reaches somebody.
+//!
+//! A [`Dispatcher`] stands between one notifier's [`Outbox`], which is durable, and its [`Sender`], which is the world:
+//! it takes the alert whose turn it is, hands it over, and records what became of that. [`retry`] decides when to try
+//! again and when to stop; [`text`](fn@text) and [`subject`] write an alert for people.
+//!
+//! The invariant of this module: *commit → deliver → mark delivered*, in that order. What is handed over was made
+//! durable before, with its id; what was handed over is marked after. A crash between the last two repeats the same id
+//! and never makes another, which is why receivers are told to drop an id that they have seen.
+//!
+//! Deliberately absent: any decision about what is worth an alert, any memory of its own that matters after a restart,
+//! and a general queue: a notifier has one attempt under way at a time.
+
+mod dispatch;
+mod outbox;
+pub mod retry;
+mod sender;
+mod sns;
+mod stdout;
+mod text;
+mod webhook;
+
+pub use dispatch::{Dispatcher, Drained, End, NotifierStats};
+pub use outbox::{Outbox, Which};
+pub use sender::{BadNotifier, Outcome, Sender};
+pub use text::{subject, text};

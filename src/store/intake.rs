@@ -240,11 +240,11 @@ impl Ledger {
                 touches.entry(group.id).or_insert_with(|| Touch { group, new: Vec::new() }).new.push(entry);
             }
         }
-        for mut touch in touches.into_values() {
-            touch.new.sort_unstable();
-            self.judge(index, &touch, draft)?;
-        }
-        Ok(())
+        let mut touches: Vec<Touch> = touches.into_values().collect();
+        touches.iter_mut().for_each(|touch| touch.new.sort_unstable());
+        // Alerts are told in the order of what happened.
+        touches.sort_by(|a, b| a.new.cmp(&b.new));
+        touches.iter().try_for_each(|touch| self.judge(index, touch, draft))
     }
 
     /// Where the rule at `index` counts `access`, if it does.

@@ -31,11 +31,10 @@ impl Ledger {
     /// have become blind. One batch an incident.
     pub fn tick(&mut self, now: WallTime, flush: bool) -> Result<(), StoreError> {
         self.notice_blindness(now)?;
-        let due: Vec<IncidentId> = self.open.keys().cloned().collect();
-        for id in due {
-            self.tick_incident(&id, now, flush)?;
-        }
-        Ok(())
+        let mut open: Vec<_> =
+            self.open.values().map(|incident| (incident.first_access, incident.id.clone())).collect();
+        open.sort_unstable();
+        open.iter().try_for_each(|(_, id)| self.tick_incident(id, now, flush))
     }
 
     /// Notes that `source` was read through by a pass that began at `began`.
@@ -54,13 +53,6 @@ impl Ledger {
     /// Notes why `source` could not be read through.
     pub fn not_read_through(&mut self, source: &SourceId, why: String) {
         self.troubles.insert(source.clone(), why);
-    }
-
-    /// Queues `alert` for `notifiers`, whatever their filters say: a test is to arrive.
-    pub fn queue_test(&mut self, alert: &Alert, notifiers: &[String]) -> Result<(), StoreError> {
-        let mut draft = Draft::new(alert.decided);
-        self.queue_for(alert, notifiers.to_vec(), &mut draft.writes)?;
-        self.write(draft.writes)
     }
 
     /// Writes what a page did to one incident.

@@ -67,23 +67,32 @@ pub enum Settlement {
 }
 
 impl Ledger {
-    /// The next alert to hand over to `notifier` at `now`: the oldest head of a chain that is due. With `but`, stored
-    /// times do not matter, and the chains of those incidents are passed over.
+    /// The next alert to hand over to `notifier` at `now`: of the chains whose head is due, the one that has been due
+    /// for longest. With `but`, stored times do not matter, and the chains of those incidents are passed over.
     pub fn next(&self, notifier: &str, now: WallTime, but: Option<&HashSet<String>>) -> Result<Next, StoreError> {
         let mut seen: HashSet<String> = HashSet::new();
-        let mut earliest: Option<WallTime> = None;
+        let mut first: Option<(Vec<u8>, DeliveryRow)> = None;
         for row in self.kv.prefix(&keys::queue(notifier).end()) {
             let (key, value) = row?;
             let row: DeliveryRow = rows::decode(&key, &value)?;
             if !seen.insert(row.incident.clone()) || but.is_some_and(|but| but.contains(&row.incident)) {
                 continue;
             }
-            if but.is_some() || row.next_at <= now {
-                return Ok(Next::Send(Box::new(self.delivery(notifier, &key, row)?)));
+            // Rows lie in the order in which they were queued, so none behind one that was never tried is due for
+            // longer.
+            let ends = but.is_some() || (row.attempts == 0 && row.next_at <= now);
+            if first.as_ref().is_none_or(|(_, first)| row.next_at < first.next_at) {
+                first = Some((key, row));
             }
-            earliest = Some(earliest.map_or(row.next_at, |at| at.min(row.next_at)));
+            if ends {
+                break;
+            }
         }
-        Ok(earliest.map_or(Next::Idle, Next::Wait))
+        match first {
+            None => Ok(Next::Idle),
+            Some((_, row)) if but.is_none() && row.next_at > now => Ok(Next::Wait(row.next_at)),
+            Some((key, row)) => Ok(Next::Send(Box::new(self.delivery(notifier, &key, row)?))),
+        }
     }
 
     /// Records what became of one attempt. The alert's text goes once nobody can need it again.

@@ -1,0 +1,32 @@
+//! Log lines: to standard error, for people or as JSON.
+
+use std::io::IsTerminal;
+
+use clap::ValueEnum;
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// Starts logging. `RUST_LOG` decides if it is set; otherwise ours at `info` and the libraries' warnings, and more with
+/// each `-v`. Quiet is for commands whose output is what people look at.
+pub(super) fn start(format: Format, verbose: u8, quiet: bool) {
+    let default = match (verbose, quiet) {
+        (0, true) => "error",
+        (0, false) => "warn,secretwatch=info",
+        (1, _) => "warn,secretwatch=debug",
+        (_, _) => "info,secretwatch=trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        Format::Text => lines.with_target(false).with_ansi(std::io::stderr().is_terminal()).init(),
+        Format::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
+    }
+}

@@ -1,0 +1,83 @@
+//! `secretwatch` and `secretwatch --once`: the daemon, and one pass of it.
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::exit::{self, Exit};
+use super::{Args, load, log};
+use crate::aws::Aws;
+use crate::daemon;
+
+/// Threads for the runtime: the work is waiting, and the store has a thread of its own.
+const WORKERS: usize = 2;
+
+/// Watches until a signal.
+pub(super) fn daemon(args: &Args) -> Result<Exit, Exit> {
+    let config = load(args)?;
+    log::start(args.log_format, args.verbose, false);
+    let runtime = runtime()?;
+    let stop = stop_on_signals(&runtime)?;
+    let ended = runtime.block_on(async {
+        let aws = Aws::load().await;
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"), state_dir = %config.state_dir.display(), rules = config.rules.len(),
+            notifiers = config.notifiers.len(), "watching"
+        );
+        daemon::run(&config, &aws, stop).await
+    });
+    ended.map_err(|error| exit::fatal(&error))?;
+    tracing::info!("stopped");
+    Ok(Exit::Done)
+}
+
+/// One pass.
+pub(super) fn once(args: &Args) -> Result<Exit, Exit> {
+    let config = load(args)?;
+    log::start(args.log_format, args.verbose, false);
+    let runtime = runtime()?;
+    let stop = stop_on_signals(&runtime)?;
+    let ended = runtime.block_on(async {
+        let aws = Aws::load().await;
+        daemon::run_once(&config, &aws, args.max_time, stop).await
+    });
+    let once = ended.map_err(|error| exit::fatal(&error))?;
+    if once.undelivered > 0 {
+        tracing::warn!(deliveries = once.undelivered, "not everything was accepted; the next run goes on");
+    }
+    Ok(once.into())
+}
+
+pub(super) fn runtime() -> Result<Runtime, Exit> {
+    Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build().map_err(|error| {
+        exit::tell(&error);
+        Exit::Software
+    })
+}
+
+/// A token that the first SIGTERM or SIGINT cancels. The second ends the process at once: everything that matters is
+/// durable at every moment.
+pub(super) fn stop_on_signals(runtime: &Runtime) -> Result<CancellationToken, Exit> {
+    let stop = CancellationToken::new();
+    let cancelled = stop.clone();
+    let _guard = runtime.enter();
+    let signals = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
+    let (mut term, mut int) = signals.map_err(|error| {
+        exit::tell(&error);
+        Exit::Software
+    })?;
+    runtime.spawn(async move {
+        loop {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+            if cancelled.is_cancelled() {
+                std::process::exit(0);
+            }
+            tracing::info!("stopping; once more to stop at once");
+            cancelled.cancel();
+        }
+    });
+    Ok(stop)
+}
