@@ -1,6 +1,7 @@
 //! Tests through the public surface: the library's, the program's, and what is shipped beside it.
 
 mod example_config;
+mod ledger;
 mod promise;
 
 /// `few` cases of a property, or as many as `PROPTEST_CASES` says.

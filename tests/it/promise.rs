@@ -14,8 +14,8 @@ use secretwatch::model::{
 use secretwatch::store::{Ledger, LedgerSettings, Next, Recipient, Settlement};
 use secretwatch::trail::SourceId;
 
-const EVENT_SOURCE: &str = "secretsmanager.amazonaws.com";
-const START: i64 = 1_800_000_000;
+pub(crate) const EVENT_SOURCE: &str = "secretsmanager.amazonaws.com";
+pub(crate) const START: i64 = 1_800_000_000;
 
 pub(crate) fn rule(name: &str) -> Rule {
     Rule {
