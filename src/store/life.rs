@@ -202,7 +202,7 @@ impl Ledger {
         let key =
             |segment: u64| keys::pending(id).bytes(&u32::try_from(segment).unwrap_or(u32::MAX).to_be_bytes()).end();
         let mut segments: BTreeMap<u64, Vec<Pending>> = BTreeMap::new();
-        if already % SEGMENT != 0 {
+        if !already.is_multiple_of(SEGMENT) {
             let last = key(already / SEGMENT);
             if let Some(row) = self.kv.row(&last)? {
                 segments.insert(already / SEGMENT, rows::decode(&last, &row)?);
