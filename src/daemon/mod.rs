@@ -13,7 +13,6 @@ mod inventory;
 mod pass;
 mod schedule;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -331,14 +330,11 @@ async fn close(keeper: Keeper, thread: JoinHandle<()>) {
 }
 
 fn ledger_settings(config: &Config, sources: &[Source], awake_since: Option<WallTime>) -> LedgerSettings {
-    let roles = config.accounts.iter().filter_map(|account| account.role_arn.as_deref());
-    let accounts: BTreeSet<String> = roles.filter_map(|arn| arn.split(':').nth(4)).map(str::to_owned).collect();
     LedgerSettings {
         rules: config.rules.clone(),
         recipients: recipients(config),
         sources: sources.iter().map(|source| source.id.clone()).collect(),
         event_sources: config.poll.event_sources.clone(),
-        accounts,
         lateness: config.poll.lateness,
         recheck: config.poll.recheck,
         backfill: config.poll.backfill,

@@ -332,11 +332,12 @@ impl Ledger {
         }
     }
 
-    /// A cross-account access counts in the account that owns the secret, if that is configured.
+    /// A cross-account access counts in the account that owns the secret, if that is a configured source.
     fn is_eligible(&self, access: &Access) -> bool {
-        let owner = access.secret.as_ref().map(|secret| secret.account.as_str()).filter(|id| !id.is_empty());
-        match (&access.shared_event_id, owner) {
-            (Some(_), Some(owner)) => access.account == owner || !self.accounts().contains(owner),
+        match (&access.shared_event_id, &access.secret) {
+            (Some(_), Some(secret)) => {
+                access.account == secret.account || !self.is_source(&secret.account, &secret.region)
+            }
             _ => true,
         }
     }

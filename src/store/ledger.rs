@@ -10,7 +10,7 @@
 //!
 //! Nothing is durable before [`sync`](Ledger::sync); [`Keeper`](super::Keeper) sees to that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -32,8 +32,6 @@ pub struct LedgerSettings {
     pub sources: Vec<SourceId>,
     /// The event sources that are read of each.
     pub event_sources: Vec<String>,
-    /// The ids of configured accounts, as far as the configuration tells them.
-    pub accounts: BTreeSet<String>,
     /// An event may appear this long after it happened; see [`Coverage`].
     pub lateness: Duration,
     /// Every second is read once more at this age; see [`Coverage`].
@@ -193,10 +191,11 @@ impl Ledger {
         self.write(writes)
     }
 
-    /// The account ids that count as configured.
-    pub(super) fn accounts(&self) -> BTreeSet<&str> {
-        let learned = self.sources.values().filter_map(|row| row.account_id.as_deref());
-        self.settings.accounts.iter().map(String::as_str).chain(learned).collect()
+    /// Whether this account is read in this Region.
+    pub(super) fn is_source(&self, account: &str, region: &str) -> bool {
+        self.sources.iter().any(|(id, row)| {
+            id.region == region && (id.account == account || row.account_id.as_deref() == Some(account))
+        })
     }
 
     pub(super) fn write(&mut self, writes: Writes) -> Result<(), StoreError> {

@@ -28,8 +28,8 @@ fn ledger(rules: Vec<Rule>) -> Ledger {
 }
 
 fn with_accounts(rules: Vec<Rule>, accounts: &[&str]) -> LedgerSettings {
-    let accounts = accounts.iter().map(|id| (*id).to_owned()).collect();
-    LedgerSettings { accounts, ..settings(rules) }
+    let sources = accounts.iter().map(|id| SourceId { account: (*id).to_owned(), region: source().region });
+    LedgerSettings { sources: sources.collect(), ..settings(rules) }
 }
 
 /// The record of a cross-account access that `account` gets.
@@ -75,6 +75,14 @@ fn a_cross_account_access_counts_in_the_account_that_owns_the_secret() {
         assert_eq!(ids(&alerts), ["t"], "{order:?}");
         assert_eq!(alerts[0].accesses[0].account, OWNER);
     }
+}
+
+#[test]
+fn an_owner_that_is_read_elsewhere_only_is_no_owner() {
+    let mut sources = with_accounts(vec![rule("r")], &[CALLER]);
+    sources.sources.push(SourceId { account: OWNER.to_owned(), region: "eu-north-1".to_owned() });
+    let mut ledger = Ledger::in_memory(sources, now()).unwrap();
+    assert_eq!(ids(&take(&mut ledger, vec![copy("o", CALLER, "s", "p")], now())), ["o"]);
 }
 
 #[test]

@@ -88,7 +88,6 @@ pub(crate) fn settings(rules: Vec<Rule>) -> LedgerSettings {
         recipients: vec![Recipient { name: "all".to_owned(), min_severity: Severity::Info, send_resolved: true }],
         sources: vec![source()],
         event_sources: vec![EVENT_SOURCE.to_owned()],
-        accounts: BTreeSet::from(["111122223333".to_owned()]),
         lateness: Duration::from_secs(900),
         recheck: Duration::ZERO,
         backfill: Duration::from_secs(3600),
