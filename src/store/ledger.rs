@@ -17,7 +17,7 @@ use std::time::Duration;
 use super::kv::{Kv, Writes};
 use super::rows::{self, RuleRow, SourceRow};
 use super::{StoreError, keys};
-use crate::detect::{Incident, IncidentId, Rule};
+use crate::detect::{Incident, IncidentId, Rule, RuleId};
 use crate::model::{EventTime, Severity, WallTime};
 use crate::trail::{Coverage, SourceId};
 
@@ -61,6 +61,8 @@ pub struct Recipient {
 /// A rule and from where on it counts.
 #[derive(Clone, Debug)]
 pub(super) struct ActiveRule {
+    /// Worked out once: it is a hash, and part of every key.
+    pub(super) id: RuleId,
     pub(super) rule: Rule,
     pub(super) from: EventTime,
 }
@@ -268,7 +270,7 @@ impl Ledger {
             });
             row.card = rule.card();
             self.write_rule(&rule.name, &row)?;
-            self.rules.push(ActiveRule { from: row.from, rule: rule.clone() });
+            self.rules.push(ActiveRule { id: row.id, from: row.from, rule: rule.clone() });
             if !row.ready {
                 self.count_stored(self.rules.len() - 1, now)?;
                 row.ready = true;

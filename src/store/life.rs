@@ -100,7 +100,7 @@ impl Ledger {
 
     fn tick_incident(&mut self, id: &IncidentId, now: WallTime, flush: bool) -> Result<(), StoreError> {
         let Some(incident) = self.open.get(id) else { return Ok(()) };
-        let Some(rule) = self.rules.iter().map(|active| &active.rule).find(|rule| rule.id() == incident.rule) else {
+        let Some(rule) = self.rules.iter().find(|active| active.id == incident.rule).map(|active| &active.rule) else {
             return Ok(());
         };
         if self.is_over(rule, incident, now) {
