@@ -27,7 +27,7 @@ use crate::aws::{Aws, AwsError, Source};
 use crate::config::{Cadence, Config};
 use crate::model::WallTime;
 use crate::notify::{BadNotifier, Dispatcher, Sender};
-use crate::store::{Keeper, Ledger, LedgerSettings, Recipient, StoreError};
+use crate::store::{Keeper, Ledger, LedgerSettings, Recipient, StoreError, Sweep};
 use crate::trail::PlanSettings;
 
 pub use inventory::Inventory;
@@ -43,8 +43,8 @@ const LAST_WORDS: Duration = Duration::from_secs(15);
 /// How long a single run delivers, once it has read.
 const DRAIN: Duration = Duration::from_secs(30);
 
-/// Slices that a single run prunes at most: it comes again soon.
-const PRUNE_ONCE: usize = 10;
+/// Slices that a single run prunes at most: it has to end, and the next run begins where the old rows lie.
+const PRUNE_ONCE: usize = 50;
 
 /// Why the daemon cannot begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -150,11 +150,7 @@ pub async fn run_once(
     while let Some(ended) = drains.join_next().await {
         ended.map_err(Fatal::Task)??;
     }
-    for _ in 0..PRUNE_ONCE {
-        if keeper.run(|ledger| ledger.prune(WallTime::now())).await? == 0 {
-            break;
-        }
-    }
+    prune(keeper.clone(), PRUNE_ONCE, stop.clone()).await?;
     let undelivered = keeper.run(|ledger| ledger.undelivered()).await?;
     close(keeper, thread).await;
     Ok(Once { read_through, undelivered, stopped: stop.is_cancelled() })
@@ -238,7 +234,7 @@ async fn turn(
             }
             Wake::Chore(Chore::Poll) => polls.send_modify(|()| {}),
             Wake::Chore(Chore::Prune) => {
-                tasks.spawn(prune(keeper.clone(), stop.clone()));
+                tasks.spawn(prune(keeper.clone(), usize::MAX, stop.clone()));
             }
             Wake::Chore(Chore::Inventory) if config.poll.inventory => ask_inventory(sources, inventory),
             Wake::Chore(Chore::Inventory) => {}
@@ -277,14 +273,15 @@ async fn watch_source(
     Ok(())
 }
 
-/// Prunes slice by slice, with room for others in between.
-async fn prune(keeper: Keeper, stop: CancellationToken) -> Result<(), StoreError> {
+/// One sweep over what is older than the retention, with room for others between its slices; at most so many.
+async fn prune(keeper: Keeper, slices: usize, stop: CancellationToken) -> Result<(), StoreError> {
+    let mut sweep = Some(Sweep::begin());
     let mut rows = 0;
-    while !stop.is_cancelled() {
-        match keeper.run(|ledger| ledger.prune(WallTime::now())).await? {
-            0 => break,
-            slice => rows += slice,
-        }
+    for _ in 0..slices {
+        let Some(from) = sweep.take().filter(|_| !stop.is_cancelled()) else { break };
+        let (gone, next) = keeper.run(move |ledger| ledger.prune(&from, WallTime::now())).await?;
+        rows += gone;
+        sweep = next;
     }
     if rows > 0 {
         tracing::info!(rows, "let go of what is older than the retention");

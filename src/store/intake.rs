@@ -16,6 +16,9 @@ use crate::model::{Access, EventTime, Outcome, Span, Unreadable, WallTime};
 /// Rows that one alert is reckoned to take, apart from those for each notifier.
 const ALERT_ROWS: usize = 7;
 
+/// Marks, among the event ids of the index, the hash of a record without one. No event id has a control character.
+pub(super) const UNREADABLE: &str = "\u{1}";
+
 /// What became of a page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
@@ -131,7 +134,7 @@ impl Ledger {
     pub fn keep_unreadable(&mut self, what: &Unreadable, raw: &str, now: WallTime) -> Result<bool, StoreError> {
         // Found again by its content: a record without a readable id has nothing else.
         let hash = short_hash(&[raw]);
-        let mark = Key::of(keys::INDEX).text("unreadable:").number(hash).end();
+        let mark = Key::of(keys::INDEX).text(UNREADABLE).number(hash).end();
         if self.kv.row(&mark)?.is_some() {
             return Ok(false);
         }

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `v` | 4 bytes: schema version | refusing a store from the future |
 //! | `a` time:8 id | [`Access`](crate::model::Access) | every access, under the id it counts by; the truth of which all the rest could be rebuilt |
-//! | `i` id | time:8 hash:8 flag:1 id | every event id seen: where its access lies, and a hash that tells a repeat from another event under the same id; flag 1: only named by another record so far |
+//! | `i` id | time:8 hash:8 flag:1 id | every event id seen: where its access lies, and a hash that tells a repeat from another event under the same id; flag 1: only named by another record so far. A record that makes no sense is found by the byte 1 and hash:8 in place of an id |
 //! | `y` time:8 id | [`Access`](crate::model::Access) | records that repeat an access counted under another id (cross-account copies, updates) |
 //! | `m` rule:8 group:16 time:8 id | value:8 flags:1 | which accesses a rule counts, by group; flag 1: reported already |
 //! | `n` rule:8 group:16 first_end:8 incident:32 | [`Incident`](crate::detect::Incident) | incidents of a group, by time |

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use secretwatch::detect::{GroupKey, Rule};
 use secretwatch::model::{Access, Alert, AlertKind, EventTime, MAX_ACCESSES, MAX_BYTES, Span, WallTime};
-use secretwatch::store::{Ledger, LedgerSettings, Next, Settlement, StoreError};
+use secretwatch::store::{Ledger, LedgerSettings, Next, Settlement, StoreError, Sweep};
 use secretwatch::trail::SourceId;
 
 use crate::promise::{EVENT_SOURCE, START, access, drain, rule, settings, source};
@@ -54,6 +54,13 @@ fn ids(alerts: &[Alert]) -> Vec<&str> {
 fn take(ledger: &mut Ledger, page: Vec<Access>, at: WallTime) -> Vec<Alert> {
     ledger.take(page, at).unwrap();
     drain(ledger, at)
+}
+
+fn prune(ledger: &mut Ledger, at: WallTime) {
+    let mut sweep = Some(Sweep::begin());
+    while let Some(from) = sweep {
+        sweep = ledger.prune(&from, at).unwrap().1;
+    }
 }
 
 /// As if everything up to `at` had been read at `at`.
@@ -320,16 +327,36 @@ fn what_is_older_than_the_retention_goes_and_what_is_waiting_stays() {
     let long_after = later(31 * 86_400);
     read_all(&mut ledger, long_after);
     ledger.tick(long_after, false).unwrap();
-    while ledger.prune(long_after).unwrap() > 0 {}
+    prune(&mut ledger, long_after);
     assert_eq!(ledger.access("e5").unwrap(), None);
     let waiting = drain(&mut ledger, long_after);
     assert_eq!(waiting.iter().filter(|alert| alert.kind == AlertKind::Opened).count(), 299);
     assert_eq!(waiting.iter().filter(|alert| alert.kind == AlertKind::Resolved).count(), 300);
 
-    while ledger.prune(later(70 * 86_400)).unwrap() > 0 {}
+    prune(&mut ledger, later(70 * 86_400));
     assert!(ledger.bytes().unwrap() < 2_000, "{} bytes left", ledger.bytes().unwrap());
     let old = ledger.take(vec![access("too old", START, "s", "p")], long_after).unwrap();
     assert_eq!((old.too_old, old.accesses()), (1, 0));
+}
+
+#[test]
+fn what_an_old_version_of_a_rule_has_counted_goes_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut changed = rule("r");
+    changed.window = 61;
+    for rule in [rule("r"), changed] {
+        let mut ledger = Ledger::open(dir.path(), settings(vec![rule]), now()).unwrap();
+        let page = (0..50).map(|i| access(&format!("e{i}"), START + 1700, &format!("s{i}"), "p")).collect();
+        ledger.take(page, now()).unwrap();
+        drain(&mut ledger, now());
+    }
+    let mut ledger = Ledger::open(dir.path(), settings(Vec::new()), now()).unwrap();
+    drain(&mut ledger, now());
+    prune(&mut ledger, later(70 * 86_400));
+    drop(ledger);
+    let db = sled_in(dir.path());
+    let left: Vec<_> = db.iter().map(|row| row.unwrap().0[0] as char).collect();
+    assert_eq!(left, ['c', 'v'], "a source and the schema version");
 }
 
 #[test]
@@ -369,18 +396,22 @@ fn a_store_from_the_future_and_one_that_is_in_use_are_refused() {
     let held = open().unwrap();
     assert!(matches!(open(), Err(StoreError::Locked(path)) if path == dir.path()));
     drop(held);
-    let db = loop {
-        // sled lets go of its own lock in the background.
-        if let Ok(db) = sled::open(dir.path().join("db")) {
-            break db;
-        }
-        std::thread::yield_now();
-    };
+    let db = sled_in(dir.path());
     db.insert(b"v", &2u32.to_be_bytes()).unwrap();
     db.flush().unwrap();
     drop(db);
     let Err(error) = open() else { panic!("opened") };
     assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error}");
+}
+
+/// The store itself, once the ledger has let go of it: sled does that in the background.
+fn sled_in(state_dir: &std::path::Path) -> sled::Db {
+    loop {
+        if let Ok(db) = sled::open(state_dir.join("db")) {
+            return db;
+        }
+        std::thread::yield_now();
+    }
 }
 
 /// Records of a few accesses as they may come: alone, with updates, or as two accounts' copies.
