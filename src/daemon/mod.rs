@@ -26,7 +26,7 @@ use self::schedule::{Calendar, Chore};
 use crate::aws::{Aws, AwsError, Source};
 use crate::config::{Cadence, Config};
 use crate::model::WallTime;
-use crate::notify::{BadNotifier, Dispatcher, Sender};
+use crate::notify::{BadNotifier, Dispatcher, Sender, with_causes};
 use crate::store::{Keeper, Ledger, LedgerSettings, Recipient, StoreError, Sweep};
 use crate::trail::PlanSettings;
 
@@ -40,8 +40,14 @@ const TICK: Duration = Duration::from_secs(5);
 /// How long the page or the delivery in hand may take once a stop was asked for.
 const LAST_WORDS: Duration = Duration::from_secs(15);
 
+/// How far back Event history goes.
+const EVENT_HISTORY: Duration = Duration::from_secs(90 * 86_400);
+
 /// How long a single run delivers, once it has read.
 const DRAIN: Duration = Duration::from_secs(30);
+
+/// The same where somebody said how long it may take.
+const DRAIN_IN_TIME: Duration = Duration::from_secs(5);
 
 /// Slices that a single run prunes at most: it has to end, and the next run begins where the old rows lie.
 const PRUNE_ONCE: usize = 50;
@@ -118,7 +124,11 @@ pub async fn run(config: &Config, aws: &Aws, stop: CancellationToken) -> Result<
         tasks.shutdown().await;
     }
     close(keeper, thread).await;
-    ended.and(finished.unwrap_or(Ok(())))
+    // Of two that the store's end has reached, the one that met with its cause says more.
+    match (ended, finished.unwrap_or(Ok(()))) {
+        (Err(Fatal::Store(StoreError::Stopped)), Err(cause)) => Err(cause),
+        (ended, finished) => ended.and(finished),
+    }
 }
 
 /// Reads every source once, delivers what is queued, and ends; the reading no later than after `max_time`.
@@ -135,21 +145,28 @@ pub async fn run_once(
         let limits = Limits { stop: stop.clone(), polls: None, deadline };
         passes.spawn(async move { watch.pass(&limits).await });
     }
+    // Alerts go out beside the passes: whoever is ended from outside has said what it knew.
+    let reading = stop.child_token();
+    let mut deliveries = JoinSet::new();
+    for dispatcher in &dispatchers {
+        let (dispatcher, queued, reading) = (dispatcher.clone(), keeper.queued(), reading.clone());
+        deliveries.spawn(async move { dispatcher.run(queued, reading).await });
+    }
     let mut read_through = true;
     while let Some(ended) = passes.join_next().await {
         read_through &= ended.map_err(Fatal::Task)??.read_through;
     }
     keeper.run(|ledger| ledger.tick(WallTime::now(), true)).await?;
+    reading.cancel();
+    finish(&mut deliveries).await?;
 
-    let drain_until = Instant::now() + DRAIN;
+    let drain_until = Instant::now() + if deadline.is_some() { DRAIN_IN_TIME } else { DRAIN };
     let mut drains = JoinSet::new();
     for dispatcher in dispatchers {
         let stop = stop.clone();
-        drains.spawn(async move { dispatcher.drain(Some(drain_until), &stop).await });
+        drains.spawn(async move { dispatcher.drain(Some(drain_until), &stop).await.map(drop) });
     }
-    while let Some(ended) = drains.join_next().await {
-        ended.map_err(Fatal::Task)??;
-    }
+    finish(&mut drains).await?;
     prune(keeper.clone(), PRUNE_ONCE, stop.clone()).await?;
     let undelivered = keeper.run(|ledger| ledger.undelivered()).await?;
     close(keeper, thread).await;
@@ -300,7 +317,7 @@ fn ask_inventory(sources: &[Source], inventory: &Arc<Inventory>) {
                     inventory.learn(listed);
                 }
                 Err(error) => {
-                    tracing::info!(error = %pass::chain(&error), "no inventory; alerts lack the arns of typed names");
+                    tracing::info!(error = %with_causes(&error), "no inventory; alerts lack the arns of typed names");
                 }
             }
         });
@@ -367,7 +384,8 @@ fn pass_settings(config: &Config) -> PassSettings {
         plan: PlanSettings {
             lateness: config.poll.lateness,
             recheck: config.poll.recheck,
-            retention: config.poll.retention,
+            // What is kept longer than AWS keeps it cannot be read any more, and an empty answer would not say so.
+            retention: config.poll.retention.min(EVENT_HISTORY),
         },
         event_sources: config.poll.event_sources.clone(),
         requests_per_second: config.poll.requests_per_second,

@@ -50,12 +50,23 @@ impl Sweep {
 impl Ledger {
     /// One slice of a sweep. Returns how many rows went, and where to go on; nothing there when the sweep is done.
     pub fn prune(&mut self, sweep: &Sweep, now: WallTime) -> Result<(usize, Option<Sweep>), StoreError> {
-        let floor = now.minus(self.settings.retention).second();
+        let Some(floor) = self.floor(now) else { return Ok((0, None)) };
         let mut writes = Writes::default();
         let next = self.sweep(sweep, floor, &mut writes)?;
         let rows = writes.len();
         self.write(writes)?;
         Ok((rows, next))
+    }
+
+    /// Up to where things go; none while nothing may. That is the retention, less what a late access at its edge still
+    /// needs: the neighbours that its windows hold. What is covered and not told yet stays. And the local clock alone
+    /// deletes nothing: if it were a month ahead, that would be all there is.
+    fn floor(&self, now: WallTime) -> Option<EventTime> {
+        let confirmed = self.sources.values().filter_map(|row| row.read_through).max()?;
+        let oldest = now.min(confirmed).minus(self.settings.retention).second();
+        let margin = self.rules.iter().map(|active| active.rule.reach().saturating_add(active.rule.window)).max();
+        let untold = self.open.values().filter(|incident| incident.pending > 0).map(|incident| incident.first_access);
+        Some(untold.chain([oldest]).min()?.minus(margin.unwrap_or(0)))
     }
 
     fn sweep(&self, Sweep(from): &Sweep, floor: EventTime, writes: &mut Writes) -> Result<Option<Sweep>, StoreError> {
