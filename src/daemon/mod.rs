@@ -1,7 +1,7 @@
 //! The loop that turns the wheel: polls the sources, lets time pass for incidents, hands alerts over, and ends well.
 //!
 //! [`run`] goes on until it is told to stop; [`run_once`] makes one pass and delivers what is queued. Both are put
-//! together by [`Plant`]: a [`Watch`] for each source, which makes the passes; a dispatcher for each notifier; and one
+//! together by `Plant`: a [`Watch`] for each source, which makes the passes; a dispatcher for each notifier; and one
 //! [`Keeper`] that all of them share, which is what makes their order of events one order.
 //!
 //! Sources do not wait for each other: each has a task of its own, and polls are a signal that a task which is still

@@ -1,8 +1,10 @@
 //! Tests through the public surface: the library's, the program's, and what is shipped beside it.
 
+mod documents;
 mod example_config;
 mod ledger;
 mod promise;
+mod sources;
 
 /// `few` cases of a property, or as many as `PROPTEST_CASES` says.
 fn cases(few: u32) -> proptest::test_runner::Config {
