@@ -1,7 +1,12 @@
 //! Tests through the public surface: the library's, the program's, and what is shipped beside it.
 
 mod example_config;
+mod kills;
+mod late;
+mod once;
 mod promise;
+mod rig;
+mod stops;
 
 /// `few` cases of a property, or as many as `PROPTEST_CASES` says.
 fn cases(few: u32) -> proptest::test_runner::Config {
