@@ -7,6 +7,8 @@ use crate::config::render;
 pub(super) fn check(args: &Args, print_it: bool) -> Result<Exit, Exit> {
     let config = load(args)?;
     let (rules, notifiers) = (config.rules.len(), config.notifiers.len());
-    eprintln!("configuration is right: {rules} rule(s), {notifiers} notifier(s)");
-    if print_it { print(|out| out.write_all(render(&config).as_bytes())) } else { Ok(Exit::Done) }
+    print(|out| match print_it {
+        true => out.write_all(render(&config).as_bytes()),
+        false => writeln!(out, "configuration is right: {rules} rule(s), {notifiers} notifier(s)"),
+    })
 }

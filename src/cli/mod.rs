@@ -18,7 +18,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 pub use exit::Exit;
 
-use crate::config::{self, Config, Environment};
+use crate::config::{self, Config, Environment, LoadError};
 
 /// Tells you that a secret in AWS Secrets Manager was read.
 ///
@@ -127,7 +127,11 @@ pub fn main() -> Exit {
 /// The configuration, or the problems with it, told.
 fn load(args: &Args) -> Result<Config, Exit> {
     config::load(args.config.as_deref(), &Environment::of_process()).map_err(|error| {
-        exit::tell(&error);
+        match &error {
+            // A line a problem, as compilers have it, so that editors can jump to each.
+            LoadError::Wrong(problems) => eprintln!("{problems}\nsecretwatch: {} problem(s)", problems.count()),
+            _ => exit::tell(&error),
+        }
         Exit::Configuration
     })
 }

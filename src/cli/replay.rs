@@ -30,7 +30,8 @@ const PRINTER: &str = "replay";
 #[derive(Default)]
 struct Found {
     accesses: Vec<Access>,
-    accounts: BTreeSet<String>,
+    /// Whose trails the files are.
+    sources: BTreeSet<SourceId>,
     unreadable: u64,
     ignored: u64,
 }
@@ -82,7 +83,7 @@ impl Found {
             }
             Ok(mut access) => {
                 access.seen = access.time.wall();
-                self.accounts.insert(access.account.clone());
+                self.sources.insert(SourceId { account: access.account.clone(), region: access.region.clone() });
                 // The copy that counts may be another one than that which a rule matches.
                 let told_elsewhere = access.identity() != access.event_id;
                 if told_elsewhere || config.rules.iter().any(|rule| rule.matches(&access)) {
@@ -103,21 +104,22 @@ impl Found {
 
 /// What the ledger says of it all.
 fn alerts(config: &Config, found: Found) -> Result<Vec<Alert>, StoreError> {
-    let Found { mut accesses, accounts, .. } = found;
+    let Found { mut accesses, sources, .. } = found;
     accesses.sort_by(|a, b| (a.time, &a.event_id).cmp(&(b.time, &b.event_id)));
     let Some(last) = accesses.last().map(|access| access.time) else { return Ok(Vec::new()) };
-    let source = SourceId { account: PRINTER.to_owned(), region: PRINTER.to_owned() };
-    let mut ledger = Ledger::in_memory(settings(config, accounts, &source), last.wall())?;
+    let mut ledger = Ledger::in_memory(settings(config, &sources), last.wall())?;
     ledger.take(accesses, last.wall())?;
 
     // Long after, with everything read: whatever was open is over.
     let after = last.wall().plus(FOREVER);
-    for event_source in &config.poll.event_sources {
-        let mut coverage = Coverage::new(EventTime(i64::MIN / 2), Duration::ZERO, Duration::ZERO);
-        coverage.read(Span { from: coverage.since(), to: after.second() }, after);
-        ledger.cover(&source, event_source, coverage)?;
+    let mut coverage = Coverage::new(EventTime(i64::MIN / 2), Duration::ZERO, Duration::ZERO);
+    coverage.read(Span { from: coverage.since(), to: after.second() }, after);
+    for source in &sources {
+        for event_source in &config.poll.event_sources {
+            ledger.cover(source, event_source, coverage.clone())?;
+        }
+        ledger.read_through(source, after, after)?;
     }
-    ledger.read_through(&source, after, after)?;
     ledger.tick(after, true)?;
 
     let mut alerts = Vec::new();
@@ -136,7 +138,7 @@ fn dated(mut alert: Alert) -> Alert {
     alert
 }
 
-fn settings(config: &Config, accounts: BTreeSet<String>, source: &SourceId) -> LedgerSettings {
+fn settings(config: &Config, sources: &BTreeSet<SourceId>) -> LedgerSettings {
     let rules = config.rules.iter().cloned().map(|mut rule| {
         rule.notify = vec![PRINTER.to_owned()];
         rule
@@ -144,9 +146,8 @@ fn settings(config: &Config, accounts: BTreeSet<String>, source: &SourceId) -> L
     LedgerSettings {
         rules: rules.collect(),
         recipients: vec![Recipient { name: PRINTER.to_owned(), min_severity: Severity::Info, send_resolved: true }],
-        sources: vec![source.clone()],
+        sources: sources.iter().cloned().collect(),
         event_sources: config.poll.event_sources.clone(),
-        accounts,
         lateness: config.poll.lateness,
         recheck: Duration::ZERO,
         backfill: FOREVER,

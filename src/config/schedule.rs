@@ -3,8 +3,13 @@
 //! The scheduler takes what never happens (30 February, a year that is past) and then never fires, so that the daemon
 //! would sit there and watch nothing. Here such a schedule is refused.
 
+use std::time::Duration;
+
+use croner::Cron;
+use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds};
 
+use super::Cadence;
 use crate::model::WallTime;
 
 /// A longer text is no schedule.
@@ -19,17 +24,44 @@ pub(super) fn complaint(schedule: &str, now: WallTime) -> Option<String> {
             "{FORM} (second, minute, hour, day, month, weekday, and perhaps year), found {fields} fields"
         ));
     }
-    let parser = CronParser::builder().seconds(Seconds::Required).dom_and_dow(true).build();
-    let cron = match parser.parse(schedule) {
-        Ok(cron) => cron,
-        Err(error) => return Some(format!("{FORM}: {}", reason(&error))),
-    };
+    match parse(schedule) {
+        Ok(cron) => {
+            occurrences(&cron, now).next().is_none().then(|| "never happens: no such date is to come".to_owned())
+        }
+        Err(error) => Some(format!("{FORM}: {}", reason(&error))),
+    }
+}
+
+impl Cadence {
+    /// The longest time from one poll to the next, as far as the polls to come after `now` show.
+    #[must_use]
+    pub fn longest_gap(&self, now: WallTime) -> Duration {
+        let schedule = match self {
+            Self::Every(interval) => return *interval,
+            Self::Cron(schedule) => schedule,
+        };
+        let polls: Vec<WallTime> = parse(schedule).map(|cron| occurrences(&cron, now).collect()).unwrap_or_default();
+        polls.windows(2).map(|pair| pair[1].since(pair[0])).max().unwrap_or_default()
+    }
+}
+
+/// Occurrences that are looked at: enough for a week of hours.
+const LOOKED_AT: usize = 168;
+
+fn parse(schedule: &str) -> Result<Cron, CronError> {
+    CronParser::builder().seconds(Seconds::Required).dom_and_dow(true).build().parse(schedule)
+}
+
+/// The next times after `now` at which it fires.
+fn occurrences(cron: &Cron, now: WallTime) -> impl Iterator<Item = WallTime> {
     let from = chrono::DateTime::from_timestamp_millis(now.0).unwrap_or_default();
-    cron.find_next_occurrence(&from, false).is_err().then(|| "never happens: no such date is to come".to_owned())
+    let next = |from: &chrono::DateTime<chrono::Utc>| cron.find_next_occurrence(from, false).ok();
+    let times = std::iter::successors(next(&from), move |last| next(last));
+    times.take(LOOKED_AT).map(|time| WallTime(time.timestamp_millis()))
 }
 
 /// What the parser says, in the manner of our own messages.
-fn reason(error: &croner::errors::CronError) -> String {
+fn reason(error: &CronError) -> String {
     let text = error.to_string();
     text.trim_end_matches('.').to_lowercase()
 }
@@ -61,6 +93,21 @@ mod tests {
             ["", "* * * * *", "@daily", "0 * * * * * * *", "60 * * * * *", "0 0 0 * * nonsense", "0 0 0 0 * *"]
         {
             assert!(complaint(schedule, WallTime(0)).is_some(), "{schedule}");
+        }
+    }
+
+    #[test]
+    fn the_longest_gap_is_that_of_the_nights_and_weekends() {
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        let hours = |n: u64| Duration::from_secs(n * 3600);
+        for (cadence, gap) in [
+            (Cadence::Every(hours(2)), hours(2)),
+            (Cadence::Cron("0 * * * * *".to_owned()), Duration::from_secs(60)),
+            (Cadence::Cron("0 0 9,17 * * *".to_owned()), hours(16)),
+            (Cadence::Cron("0 0 9 * * MON-FRI".to_owned()), hours(72)),
+            (Cadence::Cron("0 0 0 1 1 * 2030".to_owned()), hours(0)),
+        ] {
+            assert_eq!(cadence.longest_gap(now), gap, "{cadence:?}");
         }
     }
 

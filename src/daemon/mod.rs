@@ -13,7 +13,6 @@ mod inventory;
 mod pass;
 mod schedule;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -237,7 +236,7 @@ async fn turn(
             Wake::Ended(ended) => {
                 ended.map_err(Fatal::Task)??;
             }
-            Wake::Chore(Chore::Poll) => drop(polls.send_replace(())),
+            Wake::Chore(Chore::Poll) => polls.send_modify(|()| {}),
             Wake::Chore(Chore::Prune) => {
                 tasks.spawn(prune(keeper.clone(), stop.clone()));
             }
@@ -331,20 +330,27 @@ async fn close(keeper: Keeper, thread: JoinHandle<()>) {
 }
 
 fn ledger_settings(config: &Config, sources: &[Source], awake_since: Option<WallTime>) -> LedgerSettings {
-    let roles = config.accounts.iter().filter_map(|account| account.role_arn.as_deref());
-    let accounts: BTreeSet<String> = roles.filter_map(|arn| arn.split(':').nth(4)).map(str::to_owned).collect();
     LedgerSettings {
         rules: config.rules.clone(),
         recipients: recipients(config),
         sources: sources.iter().map(|source| source.id.clone()).collect(),
         event_sources: config.poll.event_sources.clone(),
-        accounts,
         lateness: config.poll.lateness,
         recheck: config.poll.recheck,
         backfill: config.poll.backfill,
         retention: config.poll.retention,
-        stale_after: config.poll.stale_after,
+        stale_after: stale_after(config, awake_since),
         awake_since,
+    }
+}
+
+/// Polls that are further apart than `stale_after` would make every source blind between them.
+fn stale_after(config: &Config, awake_since: Option<WallTime>) -> Duration {
+    let allowed = config.poll.stale_after;
+    match awake_since.map(|now| config.poll.cadence.longest_gap(now)) {
+        Some(gap) if gap >= allowed => gap + allowed,
+        // A single run does not know when the next one comes; its own passes are what it judges by.
+        _ => allowed,
     }
 }
 

@@ -34,6 +34,9 @@ const MAX_THROTTLES: u32 = 10;
 /// The first wait after a passing fault; it doubles.
 const FIRST_FAULT_WAIT: Duration = Duration::from_millis(500);
 
+/// Who we are is asked again after this long, where nobody would say.
+const IDENTITY_AGAIN: Duration = Duration::from_secs(3600);
+
 /// What a pass needs to know of the configuration.
 #[derive(Clone, Debug)]
 pub struct PassSettings {
@@ -85,6 +88,8 @@ pub struct Watch {
     pace: Pace,
     clock: Clock,
     identity: Option<Identity>,
+    /// When that was last asked for in vain.
+    identity_refused: Option<Instant>,
     inventory: Arc<Inventory>,
 }
 
@@ -109,7 +114,16 @@ impl Watch {
     #[must_use]
     pub fn new(source: Source, settings: PassSettings, keeper: Keeper, inventory: Arc<Inventory>) -> Self {
         let pace = Pace::new(settings.requests_per_second);
-        Self { source, settings, keeper, pace, clock: Clock::default(), identity: None, inventory }
+        Self {
+            source,
+            settings,
+            keeper,
+            pace,
+            clock: Clock::default(),
+            identity: None,
+            identity_refused: None,
+            inventory,
+        }
     }
 
     /// Which source it is.
@@ -321,10 +335,13 @@ impl Watch {
         let (id, read_through, failure) = (self.source.id.clone(), report.read_through, report.failure.clone());
         let now = WallTime::now();
         self.keeper
-            .run(move |ledger| match (read_through, failure) {
-                (true, _) => ledger.read_through(&id, began, now),
-                (false, Some(why)) => Ok(ledger.not_read_through(&id, why)),
-                (false, None) => Ok(()),
+            .run(move |ledger| {
+                if read_through {
+                    ledger.read_through(&id, began, now)?;
+                } else if let Some(why) = failure {
+                    ledger.not_read_through(&id, why);
+                }
+                Ok(())
             })
             .await
     }
@@ -348,9 +365,9 @@ impl Watch {
         }
     }
 
-    /// Asks once who we are; without an answer, own calls are counted like anybody's.
+    /// Asks who we are, until there is an answer; without one, own calls are counted like anybody's.
     async fn learn_identity(&mut self, limits: &Limits) -> Result<(), StoreError> {
-        if self.identity.is_some() {
+        if self.identity.is_some() || self.identity_refused.is_some_and(|at| at.elapsed() < IDENTITY_AGAIN) {
             return Ok(());
         }
         let answer = tokio::select! {
@@ -369,6 +386,7 @@ impl Watch {
             }
             Err(error) => {
                 tracing::info!(source = %self.source.id, error = %chain(&error), "own identity unknown");
+                self.identity_refused = Some(Instant::now());
             }
         }
         Ok(())

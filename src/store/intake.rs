@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 use super::StoreError;
 use super::keys::{self, Key};
 use super::kv::{MAX_BATCH, MAX_VALUE, Writes};
-use super::ledger::Ledger;
+use super::ledger::{ActiveRule, Ledger};
 use super::rows::{self, IndexRow, UnreadableRow};
-use crate::detect::{Entry, Group, GroupId, Incident, Rule, RuleId, Touch, is_covered, judge};
+use crate::detect::{Entry, Group, GroupId, Incident, RuleId, Touch, is_covered, judge};
 use crate::model::{Access, EventTime, Outcome, Span, Unreadable, WallTime};
 
 /// Rows that one alert is reckoned to take, apart from those for each notifier.
@@ -235,7 +235,7 @@ impl Ledger {
         let mut touches: BTreeMap<GroupId, Touch> = BTreeMap::new();
         for access in accesses {
             if let Some((group, entry)) = self.placed(index, access)
-                && self.kv.row(&keys::matched(self.rules[index].rule.id(), group.id, entry.at, &entry.id))?.is_none()
+                && self.kv.row(&keys::matched(self.rules[index].id, group.id, entry.at, &entry.id))?.is_none()
             {
                 touches.entry(group.id).or_insert_with(|| Touch { group, new: Vec::new() }).new.push(entry);
             }
@@ -259,14 +259,14 @@ impl Ledger {
     }
 
     fn judge(&mut self, index: usize, touch: &Touch, draft: &mut Draft) -> Result<(), StoreError> {
-        let rule = &self.rules[index].rule;
-        let id = rule.id();
+        let ActiveRule { id, rule, .. } = &self.rules[index];
+        let id = *id;
         let mut known = Vec::new();
         for span in touch.loads(rule) {
             known.extend(self.entries(id, touch.group.id, span)?);
         }
         let incidents = match touch.incidents(rule) {
-            Some(span) => self.incidents(rule, touch.group.id, span)?,
+            Some(span) => self.incidents(id, touch.group.id, span)?,
             None => Vec::new(),
         };
         let changes = judge(rule, touch, &known, incidents, draft.now);
@@ -288,9 +288,9 @@ impl Ledger {
     }
 
     /// The incidents of a group whose crossing windows end within `span`.
-    fn incidents(&self, rule: &Rule, group: GroupId, span: Span) -> Result<Vec<Incident>, StoreError> {
-        let from = keys::group(keys::INCIDENT, rule.id(), group).end();
-        let to = keys::group(keys::INCIDENT, rule.id(), group).time(span.to.plus(1)).end();
+    fn incidents(&self, rule: RuleId, group: GroupId, span: Span) -> Result<Vec<Incident>, StoreError> {
+        let from = keys::group(keys::INCIDENT, rule, group).end();
+        let to = keys::group(keys::INCIDENT, rule, group).time(span.to.plus(1)).end();
         let mut found = Vec::new();
         for row in self.kv.range(&from, &to).rev() {
             let (key, value) = row?;
@@ -332,11 +332,12 @@ impl Ledger {
         }
     }
 
-    /// A cross-account access counts in the account that owns the secret, if that is configured.
+    /// A cross-account access counts in the account that owns the secret, if that is a configured source.
     fn is_eligible(&self, access: &Access) -> bool {
-        let owner = access.secret.as_ref().map(|secret| secret.account.as_str()).filter(|id| !id.is_empty());
-        match (&access.shared_event_id, owner) {
-            (Some(_), Some(owner)) => access.account == owner || !self.accounts().contains(owner),
+        match (&access.shared_event_id, &access.secret) {
+            (Some(_), Some(secret)) => {
+                access.account == secret.account || !self.is_source(&secret.account, &secret.region)
+            }
             _ => true,
         }
     }
@@ -383,16 +384,16 @@ impl Ledger {
         if was == is {
             return Ok(());
         }
-        let rule = &self.rules[index].rule;
+        let ActiveRule { id, rule, .. } = &self.rules[index];
         let mut reported = false;
         if let Some((group, entry)) = was {
-            let key = keys::matched(rule.id(), group.id, entry.at, &entry.id);
+            let key = keys::matched(*id, group.id, entry.at, &entry.id);
             if let Some(value) = self.kv.row(&key)? {
                 let around = Span {
                     from: entry.at.minus(rule.window.saturating_mul(2)),
                     to: entry.at.plus(rule.window.saturating_mul(2)),
                 };
-                let known = self.entries(rule.id(), group.id, around)?;
+                let known = self.entries(*id, group.id, around)?;
                 reported = rows::entry(&key, &value)?.reported || is_covered(rule, &known, entry.at, &entry.id);
                 draft.writes.remove(key);
             }

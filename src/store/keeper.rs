@@ -2,12 +2,12 @@
 //!
 //! Jobs are closures over the ledger. Those that wait while a flush is under way share the next one (group commit):
 //! each has its own atomic batch, and none is answered before the flush that makes it durable. **Nothing may be told
-//! to the world before [`Keeper::run`] has returned**: that is where "commit, deliver, mark delivered" begins.
+//! to the world before [`Keeper::run`] has returned**: that is where "commit, deliver, mark delivered" begins. The
+//! first failure ends the thread, and with it everything: a process that cannot write must not send.
 
-use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::StoreError;
 use super::ledger::Ledger;
@@ -19,21 +19,28 @@ const GROUP: usize = 64;
 const BACKLOG: usize = 256;
 
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-type Job = Box<dyn FnOnce(&mut Ledger) -> Answer + Send>;
+type Job = Box<dyn FnOnce(&mut Ledger) -> Done + Send>;
+
+/// A job that has been run, and is answered once that is durable.
+struct Done {
+    answer: Answer,
+    /// The ledger cannot be trusted any more: what it holds in memory may be ahead of its rows.
+    failed: bool,
+}
 
 /// A handle to the ledger's thread. Clones share it; the thread ends when the last is dropped.
 #[derive(Clone, Debug)]
 pub struct Keeper {
-    jobs: mpsc::SyncSender<Job>,
+    jobs: mpsc::Sender<Job>,
     queued: watch::Receiver<()>,
 }
 
 impl Keeper {
     /// Gives `ledger` a thread. The join handle yields when it is closed, which a clean exit waits for.
     pub fn start(ledger: Ledger) -> (Self, JoinHandle<()>) {
-        let (jobs, inbox) = mpsc::sync_channel(BACKLOG);
+        let (jobs, inbox) = mpsc::channel(BACKLOG);
         let (announce, queued) = watch::channel(());
-        let thread = std::thread::spawn(move || keep(ledger, &inbox, &announce));
+        let thread = std::thread::spawn(move || keep(ledger, inbox, &announce));
         (Self { jobs, queued }, thread)
     }
 
@@ -43,23 +50,16 @@ impl Keeper {
         job: impl FnOnce(&mut Ledger) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let mut job: Job = Box::new(move |ledger| {
+        let job: Job = Box::new(move |ledger| {
             let done = job(ledger);
-            Box::new(move |synced| {
+            let failed = done.is_err();
+            let answer = Box::new(move |synced: Result<(), StoreError>| {
                 // Nobody waits any more if the caller was dropped; the write stands all the same.
-                let _ = answer.send(synced.and(done));
-            })
+                let _ = answer.send(done.and_then(|done| synced.map(|()| done)));
+            });
+            Done { answer, failed }
         });
-        loop {
-            match self.jobs.try_send(job) {
-                Ok(()) => break,
-                Err(mpsc::TrySendError::Full(back)) => {
-                    job = back;
-                    tokio::task::yield_now().await;
-                }
-                Err(mpsc::TrySendError::Disconnected(_)) => return Err(StoreError::Stopped),
-            }
-        }
+        self.jobs.send(job).await.map_err(|_| StoreError::Stopped)?;
         answered.await.unwrap_or(Err(StoreError::Stopped))
     }
 
@@ -70,17 +70,21 @@ impl Keeper {
     }
 }
 
-fn keep(mut ledger: Ledger, inbox: &mpsc::Receiver<Job>, announce: &watch::Sender<()>) {
-    while let Ok(first) = inbox.recv() {
-        let mut answers = vec![first(&mut ledger)];
-        while answers.len() < GROUP
+fn keep(mut ledger: Ledger, mut inbox: mpsc::Receiver<Job>, announce: &watch::Sender<()>) {
+    let mut failed = false;
+    while !failed && let Some(first) = inbox.blocking_recv() {
+        let mut done = vec![first(&mut ledger)];
+        while done.len() < GROUP
+            && !done.iter().any(|done| done.failed)
             && let Ok(job) = inbox.try_recv()
         {
-            answers.push(job(&mut ledger));
+            done.push(job(&mut ledger));
         }
+        failed = done.iter().any(|done| done.failed);
         let synced = ledger.sync();
-        for answer in answers {
-            answer(synced.as_ref().map(drop).map_err(Clone::clone));
+        failed |= synced.is_err();
+        for done in done {
+            (done.answer)(synced.as_ref().map(drop).map_err(Clone::clone));
         }
         if let Ok(1..) = synced {
             announce.send_replace(());

@@ -10,14 +10,14 @@
 //!
 //! Nothing is durable before [`sync`](Ledger::sync); [`Keeper`](super::Keeper) sees to that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use super::kv::{Kv, Writes};
 use super::rows::{self, RuleRow, SourceRow};
 use super::{StoreError, keys};
-use crate::detect::{Incident, IncidentId, Rule};
+use crate::detect::{Incident, IncidentId, Rule, RuleId};
 use crate::model::{EventTime, Severity, WallTime};
 use crate::trail::{Coverage, SourceId};
 
@@ -32,8 +32,6 @@ pub struct LedgerSettings {
     pub sources: Vec<SourceId>,
     /// The event sources that are read of each.
     pub event_sources: Vec<String>,
-    /// The ids of configured accounts, as far as the configuration tells them.
-    pub accounts: BTreeSet<String>,
     /// An event may appear this long after it happened; see [`Coverage`].
     pub lateness: Duration,
     /// Every second is read once more at this age; see [`Coverage`].
@@ -63,6 +61,8 @@ pub struct Recipient {
 /// A rule and from where on it counts.
 #[derive(Clone, Debug)]
 pub(super) struct ActiveRule {
+    /// Worked out once: it is a hash, and part of every key.
+    pub(super) id: RuleId,
     pub(super) rule: Rule,
     pub(super) from: EventTime,
 }
@@ -193,10 +193,11 @@ impl Ledger {
         self.write(writes)
     }
 
-    /// The account ids that count as configured.
-    pub(super) fn accounts(&self) -> BTreeSet<&str> {
-        let learned = self.sources.values().filter_map(|row| row.account_id.as_deref());
-        self.settings.accounts.iter().map(String::as_str).chain(learned).collect()
+    /// Whether this account is read in this Region.
+    pub(super) fn is_source(&self, account: &str, region: &str) -> bool {
+        self.sources.iter().any(|(id, row)| {
+            id.region == region && (id.account == account || row.account_id.as_deref() == Some(account))
+        })
     }
 
     pub(super) fn write(&mut self, writes: Writes) -> Result<(), StoreError> {
@@ -269,7 +270,7 @@ impl Ledger {
             });
             row.card = rule.card();
             self.write_rule(&rule.name, &row)?;
-            self.rules.push(ActiveRule { from: row.from, rule: rule.clone() });
+            self.rules.push(ActiveRule { id: row.id, from: row.from, rule: rule.clone() });
             if !row.ready {
                 self.count_stored(self.rules.len() - 1, now)?;
                 row.ready = true;

@@ -100,7 +100,7 @@ impl Ledger {
 
     fn tick_incident(&mut self, id: &IncidentId, now: WallTime, flush: bool) -> Result<(), StoreError> {
         let Some(incident) = self.open.get(id) else { return Ok(()) };
-        let Some(rule) = self.rules.iter().map(|active| &active.rule).find(|rule| rule.id() == incident.rule) else {
+        let Some(rule) = self.rules.iter().find(|active| active.id == incident.rule).map(|active| &active.rule) else {
             return Ok(());
         };
         if self.is_over(rule, incident, now) {
@@ -202,7 +202,7 @@ impl Ledger {
         let key =
             |segment: u64| keys::pending(id).bytes(&u32::try_from(segment).unwrap_or(u32::MAX).to_be_bytes()).end();
         let mut segments: BTreeMap<u64, Vec<Pending>> = BTreeMap::new();
-        if already % SEGMENT != 0 {
+        if !already.is_multiple_of(SEGMENT) {
             let last = key(already / SEGMENT);
             if let Some(row) = self.kv.row(&last)? {
                 segments.insert(already / SEGMENT, rows::decode(&last, &row)?);

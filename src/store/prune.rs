@@ -34,9 +34,9 @@ impl Ledger {
             let access: Access = rows::decode(&key, &value)?;
             writes.remove(keys::index(&access.event_id));
             writes.remove(keys::index(access.identity()));
-            for rule in self.rules.iter().map(|active| &active.rule).filter(|rule| rule.matches(&access)) {
-                let group = rule.group(&access);
-                writes.remove(keys::matched(rule.id(), group.id, access.time, access.identity()));
+            for active in self.rules.iter().filter(|active| active.rule.matches(&access)) {
+                let group = active.rule.group(&access);
+                writes.remove(keys::matched(active.id, group.id, access.time, access.identity()));
             }
             writes.remove(key);
         }
@@ -101,7 +101,7 @@ impl Ledger {
                 writes.remove(key);
             }
         }
-        let current: Vec<[u8; 8]> = self.rules.iter().map(|active| active.rule.id().0).collect();
+        let current: Vec<[u8; 8]> = self.rules.iter().map(|active| active.id.0).collect();
         for row in self.kv.prefix(&[keys::MATCH]) {
             if writes.len() >= MAX_BATCH {
                 return Ok(());

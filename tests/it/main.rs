@@ -3,6 +3,7 @@
 mod example_config;
 mod kills;
 mod late;
+mod ledger;
 mod once;
 mod promise;
 mod rig;

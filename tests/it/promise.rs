@@ -14,8 +14,8 @@ use secretwatch::model::{
 use secretwatch::store::{Ledger, LedgerSettings, Next, Recipient, Settlement};
 use secretwatch::trail::SourceId;
 
-const EVENT_SOURCE: &str = "secretsmanager.amazonaws.com";
-const START: i64 = 1_800_000_000;
+pub(crate) const EVENT_SOURCE: &str = "secretsmanager.amazonaws.com";
+pub(crate) const START: i64 = 1_800_000_000;
 
 pub(crate) fn rule(name: &str) -> Rule {
     Rule {
@@ -88,7 +88,6 @@ pub(crate) fn settings(rules: Vec<Rule>) -> LedgerSettings {
         recipients: vec![Recipient { name: "all".to_owned(), min_severity: Severity::Info, send_resolved: true }],
         sources: vec![source()],
         event_sources: vec![EVENT_SOURCE.to_owned()],
-        accounts: BTreeSet::from(["111122223333".to_owned()]),
         lateness: Duration::from_secs(900),
         recheck: Duration::ZERO,
         backfill: Duration::from_secs(3600),

@@ -1,0 +1,458 @@
+//! What the ledger keeps to besides the counting itself: copies and updates of one access, changed rules, splitting,
+//! blindness, retention.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use secretwatch::detect::{GroupKey, Rule};
+use secretwatch::model::{Access, Alert, AlertKind, EventTime, MAX_ACCESSES, MAX_BYTES, Span, WallTime};
+use secretwatch::store::{Ledger, LedgerSettings, Next, Settlement, StoreError};
+use secretwatch::trail::SourceId;
+
+use crate::promise::{EVENT_SOURCE, START, access, drain, rule, settings, source};
+
+const OWNER: &str = "444455556666";
+const CALLER: &str = "111122223333";
+
+fn now() -> WallTime {
+    EventTime(START + 1800).wall()
+}
+
+fn later(secs: u64) -> WallTime {
+    now().plus(Duration::from_secs(secs))
+}
+
+fn ledger(rules: Vec<Rule>) -> Ledger {
+    Ledger::in_memory(settings(rules), now()).unwrap()
+}
+
+fn with_accounts(rules: Vec<Rule>, accounts: &[&str]) -> LedgerSettings {
+    let sources = accounts.iter().map(|id| SourceId { account: (*id).to_owned(), region: source().region });
+    LedgerSettings { sources: sources.collect(), ..settings(rules) }
+}
+
+/// The record of a cross-account access that `account` gets.
+fn copy(id: &str, account: &str, shared: &str, principal: &str) -> Access {
+    let mut copy = access(id, START, "theirs", principal);
+    copy.account = account.to_owned();
+    copy.shared_event_id = Some(shared.to_owned());
+    if let Some(secret) = &mut copy.secret {
+        secret.account = OWNER.to_owned();
+    }
+    copy
+}
+
+fn update(id: &str, original: &Access) -> Access {
+    Access { event_id: id.to_owned(), updates: Some(original.event_id.clone()), ..original.clone() }
+}
+
+fn ids(alerts: &[Alert]) -> Vec<&str> {
+    alerts.iter().flat_map(|alert| &alert.accesses).map(|access| access.event_id.as_str()).collect()
+}
+
+fn take(ledger: &mut Ledger, page: Vec<Access>, at: WallTime) -> Vec<Alert> {
+    ledger.take(page, at).unwrap();
+    drain(ledger, at)
+}
+
+/// As if everything up to `at` had been read at `at`.
+fn read_all(ledger: &mut Ledger, at: WallTime) {
+    let mut coverage = ledger.sources()[&source()].coverage[EVENT_SOURCE].clone();
+    coverage.read(Span { from: coverage.since(), to: at.second() }, at);
+    ledger.cover(&source(), EVENT_SOURCE, coverage).unwrap();
+}
+
+#[test]
+fn a_cross_account_access_counts_in_the_account_that_owns_the_secret() {
+    for order in [["theirs", "ours"], ["ours", "theirs"]] {
+        let mut ledger = Ledger::in_memory(with_accounts(vec![rule("r")], &[OWNER, CALLER]), now()).unwrap();
+        let copies = BTreeMap::from([("theirs", copy("t", OWNER, "s", "p")), ("ours", copy("o", CALLER, "s", "p"))]);
+        let mut alerts = Vec::new();
+        for which in order {
+            alerts.extend(take(&mut ledger, vec![copies[which].clone()], now()));
+        }
+        assert_eq!(ids(&alerts), ["t"], "{order:?}");
+        assert_eq!(alerts[0].accesses[0].account, OWNER);
+    }
+}
+
+#[test]
+fn an_owner_that_is_read_elsewhere_only_is_no_owner() {
+    let mut sources = with_accounts(vec![rule("r")], &[CALLER]);
+    sources.sources.push(SourceId { account: OWNER.to_owned(), region: "eu-north-1".to_owned() });
+    let mut ledger = Ledger::in_memory(sources, now()).unwrap();
+    assert_eq!(ids(&take(&mut ledger, vec![copy("o", CALLER, "s", "p")], now())), ["o"]);
+}
+
+#[test]
+fn without_the_owner_it_counts_once_whichever_copy_comes_first() {
+    for order in [["222222222222", "333333333333"], ["333333333333", "222222222222"]] {
+        let accounts = ["222222222222", "333333333333"];
+        let by_secret = Rule { group_by: vec![GroupKey::Secret], ..rule("r") };
+        let mut ledger = Ledger::in_memory(with_accounts(vec![by_secret], &accounts), now()).unwrap();
+        let mut alerts = Vec::new();
+        for account in order {
+            alerts.extend(take(&mut ledger, vec![copy(&format!("e{account}"), account, "s", "p")], now()));
+        }
+        assert_eq!(alerts.iter().map(|alert| alert.accesses.len()).sum::<usize>(), 1, "{order:?}");
+        let counted = ledger.access("s").unwrap().unwrap();
+        assert_eq!(counted.account, "222222222222", "{order:?}");
+    }
+}
+
+#[test]
+fn an_update_is_the_same_access_in_either_order() {
+    let original = access("e", START, "s", "p");
+    for order in [[false, true], [true, false]] {
+        let mut ledger = ledger(vec![rule("r")]);
+        let mut alerts = Vec::new();
+        for is_update in order {
+            let record = if is_update { update("u", &original) } else { original.clone() };
+            alerts.extend(take(&mut ledger, vec![record], now()));
+        }
+        assert_eq!(ids(&alerts).len(), 1, "{order:?}");
+        assert_eq!(ledger.access("e").unwrap().unwrap().event_id, "u", "{order:?}: the update knows better");
+        assert_eq!(ledger.take(vec![original.clone(), update("u", &original)], now()).unwrap().duplicates, 2);
+    }
+}
+
+#[test]
+fn an_update_that_moves_an_access_does_not_tell_of_it_again_but_counts_where_it_belongs() {
+    let two = Rule { threshold: 2, group_by: vec![GroupKey::Principal], ..rule("r") };
+    let mut ledger = ledger(vec![two]);
+    let (a, b) = (access("a", START, "s", "wrong"), access("b", START, "s", "wrong"));
+    assert_eq!(ids(&take(&mut ledger, vec![a.clone(), b], now())), ["a", "b"]);
+
+    let mut moved = update("u", &a);
+    moved.principal = access("x", START, "s", "right").principal;
+    let alerts = take(&mut ledger, vec![moved, access("c", START + 1, "s", "right")], now());
+    assert_eq!(ids(&alerts), ["c"], "together they cross, and the moved one was told before");
+}
+
+#[test]
+fn the_same_id_with_another_content_is_named_and_the_first_stands() {
+    let mut ledger = ledger(vec![rule("r")]);
+    let first = access("e", START, "s", "p");
+    assert_eq!(ids(&take(&mut ledger, vec![first.clone()], now())), ["e"]);
+    let again = Access { source_ip: Some("203.0.113.9".to_owned()), ..first.clone() };
+    let taken = ledger.take(vec![again, first.clone()], now()).unwrap();
+    assert_eq!((taken.duplicates, taken.conflicts), (2, vec!["e".to_owned()]));
+    assert_eq!(ledger.access("e").unwrap(), Some(first));
+}
+
+#[test]
+fn own_inventory_calls_are_kept_and_not_counted() {
+    let every = Rule { events: Vec::new(), ..rule("r") };
+    let mut ledger = ledger(vec![every]);
+    let own = Access { own: true, event: "ListSecrets".to_owned(), ..access("e", START, "s", "p") };
+    assert!(take(&mut ledger, vec![own], now()).is_empty());
+    assert!(ledger.access("e").unwrap().is_some());
+}
+
+#[test]
+fn long_lists_are_split_and_say_what_follows() {
+    let mut wide = access("", START, "s", "p");
+    wide.user_agent = Some("x".repeat(1000));
+    for (template, least) in [(access("", START, "s", "p"), 3), (wide, 6)] {
+        let all = Rule { group_by: Vec::new(), threshold: 1100, ..rule("r") };
+        let mut ledger = ledger(vec![all]);
+        let page: Vec<Access> =
+            (0..1100).map(|i| Access { event_id: format!("e{i:04}"), ..template.clone() }).collect();
+        let alerts = take(&mut ledger, page, now());
+        assert!(alerts.len() >= least, "{} alerts", alerts.len());
+        assert_eq!(alerts[0].kind, AlertKind::Opened);
+        let mut left = 1100;
+        for alert in &alerts {
+            left -= alert.accesses.len() as u64;
+            assert_eq!(alert.accesses_omitted, left);
+            assert_eq!(alert.accesses_total, 1100);
+            assert!(alert.accesses.len() <= MAX_ACCESSES);
+            assert!(serde_json::to_string(alert).unwrap().len() <= MAX_BYTES);
+        }
+        assert_eq!(left, 0);
+        assert_eq!(ids(&alerts).into_iter().collect::<BTreeSet<_>>().len(), 1100);
+    }
+}
+
+#[test]
+fn equal_accesses_give_equal_ids_after_a_loss_of_state() {
+    let page = || (0..20).map(|i| access(&format!("e{i}"), START + i, "s", "p")).collect::<Vec<_>>();
+    let told = |at| take(&mut ledger(vec![rule("r")]), page(), at).into_iter().map(|a| (a.id, a.incident));
+    assert!(told(now()).eq(told(later(7))));
+}
+
+#[test]
+fn updates_wait_and_a_flush_does_not() {
+    let mut ledger = ledger(vec![rule("r")]);
+    assert_eq!(ids(&take(&mut ledger, vec![access("a", START, "s", "p")], now())), ["a"]);
+    assert!(take(&mut ledger, vec![access("b", START + 1, "s", "p")], later(1)).is_empty());
+    ledger.tick(later(899), false).unwrap();
+    assert!(drain(&mut ledger, later(899)).is_empty());
+    ledger.tick(later(900), false).unwrap();
+    assert_eq!(ids(&drain(&mut ledger, later(900))), ["b"]);
+    assert!(take(&mut ledger, vec![access("c", START + 2, "s", "p")], later(901)).is_empty());
+    ledger.tick(later(902), true).unwrap();
+    assert_eq!(ids(&drain(&mut ledger, later(902))), ["c"]);
+}
+
+#[test]
+fn over_means_that_hold_has_passed_and_all_is_settled_and_a_late_access_reopens_it() {
+    let mut ledger = ledger(vec![rule("r")]);
+    take(&mut ledger, vec![access("a", START + 1800, "s", "p")], now());
+    ledger.tick(later(5000), false).unwrap();
+    assert!(drain(&mut ledger, later(5000)).is_empty(), "nothing of it has settled");
+
+    // Window, hold and lateness have passed, all but a second of it read.
+    let nearly = later(60 + 900 + 900 - 1);
+    read_all(&mut ledger, nearly);
+    ledger.tick(later(5000), false).unwrap();
+    assert!(drain(&mut ledger, later(5000)).is_empty(), "one second is missing");
+
+    read_all(&mut ledger, later(5000));
+    ledger.tick(later(5000), false).unwrap();
+    let over = drain(&mut ledger, later(5000));
+    assert_eq!(over.iter().map(|alert| alert.kind).collect::<Vec<_>>(), [AlertKind::Resolved]);
+    assert!(over[0].accesses.is_empty());
+
+    let again = take(&mut ledger, vec![access("b", START + 1830, "s", "p")], later(5001));
+    assert_eq!(again.iter().map(|alert| alert.kind).collect::<Vec<_>>(), [AlertKind::Updated]);
+    assert_eq!(again[0].incident, over[0].incident);
+    ledger.tick(later(5002), false).unwrap();
+    assert_eq!(drain(&mut ledger, later(5002))[0].kind, AlertKind::Resolved);
+}
+
+#[test]
+fn when_two_incidents_join_the_first_goes_on() {
+    let short = Rule { window: 10, hold: 20, threshold: 2, ..rule("r") };
+    let mut ledger = ledger(vec![short]);
+    let pair = |id: &str, at| vec![access(&format!("{id}1"), at, "s", "p"), access(&format!("{id}2"), at, "s", "p")];
+    let late = take(&mut ledger, pair("late", START + 50), now());
+    let early = take(&mut ledger, pair("early", START), later(1));
+    assert_ne!(late[0].incident, early[0].incident);
+    take(&mut ledger, vec![access("waiting", START, "s", "p")], later(2));
+
+    let joined = take(&mut ledger, pair("between", START + 25), later(3));
+    let lost = joined.iter().find(|alert| alert.kind == AlertKind::Resolved).unwrap();
+    assert_eq!((&lost.incident, lost.merged_into.as_ref()), (&early[0].incident, Some(&late[0].incident)));
+    assert!(lost.accesses.is_empty());
+
+    ledger.tick(later(4), true).unwrap();
+    let rest = drain(&mut ledger, later(4));
+    assert_eq!(rest.len(), 1);
+    assert_eq!(rest[0].incident, late[0].incident);
+    assert_eq!(ids(&rest), ["waiting", "between1", "between2"]);
+    assert_eq!(rest[0].accesses_total, 7);
+}
+
+#[test]
+fn a_changed_rule_ends_its_incidents_and_counts_what_is_within_backfill() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |rule: Rule, at| Ledger::open(dir.path(), settings(vec![rule]), at).unwrap();
+    let old = |hours: i64| access("old", now().second().0 - hours * 3600, "s", "p");
+    {
+        let mut ledger = open(rule("r"), now().minus(Duration::from_secs(7200)));
+        assert_eq!(ids(&take(&mut ledger, vec![old(2), access("a", START + 1700, "s", "p")], now())), ["old", "a"]);
+    }
+    {
+        let mut reworded = rule("r");
+        reworded.description = Some("other words".to_owned());
+        reworded.hold = 60;
+        let mut ledger = open(reworded, now());
+        assert!(drain(&mut ledger, now()).is_empty(), "words change nothing");
+    }
+    let mut changed = rule("r");
+    changed.window = 61;
+    {
+        let mut ledger = open(changed.clone(), now());
+        let alerts = drain(&mut ledger, now());
+        let (ended, anew): (Vec<_>, Vec<_>) = alerts.iter().partition(|alert| alert.kind == AlertKind::Resolved);
+        assert!(ended.iter().all(|alert| alert.reason.as_deref() == Some("rule changed")));
+        assert_eq!(ended.len(), 2);
+        assert_eq!(anew.iter().flat_map(|alert| &alert.accesses).map(|a| &a.event_id).collect::<Vec<_>>(), ["a"]);
+    }
+    {
+        let mut ledger = open(changed, now());
+        assert!(drain(&mut ledger, now()).is_empty());
+    }
+    let mut ledger = Ledger::open(dir.path(), settings(Vec::new()), now()).unwrap();
+    let removed = drain(&mut ledger, now());
+    assert_eq!(removed.len(), 1);
+    assert_eq!(removed[0].reason.as_deref(), Some("rule removed"));
+}
+
+#[test]
+fn a_source_that_is_not_read_through_is_blind_and_then_sighted_once_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |at| {
+        let stale = LedgerSettings { stale_after: Duration::from_secs(900), ..settings(vec![rule("r")]) };
+        Ledger::open(dir.path(), stale, at).unwrap()
+    };
+    let mut ledger = open(now());
+    ledger.not_read_through(&source(), "access denied".to_owned());
+    ledger.tick(later(900), false).unwrap();
+    assert!(drain(&mut ledger, later(900)).is_empty());
+    ledger.tick(later(901), false).unwrap();
+    let blind = drain(&mut ledger, later(901));
+    assert_eq!(blind.len(), 1);
+    assert_eq!((blind[0].kind, blind[0].reason.as_deref()), (AlertKind::Blind, Some("access denied")));
+    drop(ledger);
+
+    let mut ledger = open(later(950));
+    ledger.tick(later(1000), false).unwrap();
+    assert!(drain(&mut ledger, later(1000)).is_empty(), "said once, over restarts too");
+    ledger.read_through(&source(), later(1001), later(1002)).unwrap();
+    let sighted = drain(&mut ledger, later(1002));
+    assert_eq!((sighted[0].kind, &sighted[0].incident), (AlertKind::Sighted, &blind[0].incident));
+    assert_ne!(sighted[0].id, blind[0].id);
+    ledger.read_through(&source(), later(1003), later(1004)).unwrap();
+    assert!(drain(&mut ledger, later(1004)).is_empty());
+}
+
+#[test]
+fn what_is_older_than_the_retention_goes_and_what_is_waiting_stays() {
+    let mut ledger = ledger(vec![rule("r")]);
+    let page: Vec<Access> = (0..300).map(|i| access(&format!("e{i}"), START + i, &format!("s{i}"), "p")).collect();
+    ledger.take(page, now()).unwrap();
+    let Next::Send(first) = ledger.next("all", now(), None).unwrap() else { panic!("nothing queued") };
+    ledger.settle(&first, &Settlement::Accepted { at: now() }).unwrap();
+
+    let long_after = later(31 * 86_400);
+    read_all(&mut ledger, long_after);
+    ledger.tick(long_after, false).unwrap();
+    while ledger.prune(long_after).unwrap() > 0 {}
+    assert_eq!(ledger.access("e5").unwrap(), None);
+    let waiting = drain(&mut ledger, long_after);
+    assert_eq!(waiting.iter().filter(|alert| alert.kind == AlertKind::Opened).count(), 299);
+    assert_eq!(waiting.iter().filter(|alert| alert.kind == AlertKind::Resolved).count(), 300);
+
+    while ledger.prune(later(70 * 86_400)).unwrap() > 0 {}
+    assert!(ledger.bytes().unwrap() < 2_000, "{} bytes left", ledger.bytes().unwrap());
+    let old = ledger.take(vec![access("too old", START, "s", "p")], long_after).unwrap();
+    assert_eq!((old.too_old, old.accesses()), (1, 0));
+}
+
+#[test]
+fn a_dead_letter_keeps_its_text_and_its_chain_goes_on() {
+    let mut ledger = ledger(vec![Rule { update_every: 0, ..rule("r") }]);
+    ledger.take(vec![access("a", START, "s", "p")], now()).unwrap();
+    ledger.take(vec![access("b", START + 1, "s", "p")], now()).unwrap();
+    ledger.tick(now(), false).unwrap();
+    let Next::Send(opened) = ledger.next("all", now(), None).unwrap() else { panic!("nothing queued") };
+    let refused = Settlement::Retry { at: later(60), attempts: 1, parked: true, error: "403".to_owned() };
+    ledger.settle(&opened, &refused).unwrap();
+    assert_eq!(ledger.next("all", now(), None).unwrap(), Next::Wait(later(60)), "the chain waits for its head");
+    ledger.settle(&opened, &Settlement::Dead { at: later(60), error: "403".to_owned() }).unwrap();
+    let Next::Send(next) = ledger.next("all", later(60), None).unwrap() else { panic!("the chain is stuck") };
+    assert_eq!(next.alert.kind, AlertKind::Updated);
+}
+
+#[test]
+fn another_account_behind_the_same_source_is_watched_from_the_beginning() {
+    let mut ledger = ledger(vec![rule("r")]);
+    read_all(&mut ledger, now());
+    assert!(!ledger.identify(&source(), "111122223333", now()).unwrap());
+    assert!(!ledger.identify(&source(), "111122223333", now()).unwrap());
+    let read = |ledger: &Ledger| {
+        let coverage = &ledger.sources()[&source()].coverage[EVENT_SOURCE];
+        coverage.unread(Span { from: coverage.since(), to: now().second() }).is_empty()
+    };
+    assert!(read(&ledger));
+    assert!(ledger.identify(&source(), "999999999999", now()).unwrap());
+    assert!(!read(&ledger));
+}
+
+#[test]
+fn a_store_from_the_future_and_one_that_is_in_use_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Ledger::open(dir.path(), settings(vec![rule("r")]), now());
+    let held = open().unwrap();
+    assert!(matches!(open(), Err(StoreError::Locked(path)) if path == dir.path()));
+    drop(held);
+    let db = loop {
+        // sled lets go of its own lock in the background.
+        if let Ok(db) = sled::open(dir.path().join("db")) {
+            break db;
+        }
+        std::thread::yield_now();
+    };
+    db.insert(b"v", &2u32.to_be_bytes()).unwrap();
+    db.flush().unwrap();
+    drop(db);
+    let Err(error) = open() else { panic!("opened") };
+    assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error}");
+}
+
+/// Records of a few accesses as they may come: alone, with updates, or as two accounts' copies.
+fn records() -> impl Strategy<Value = Vec<Access>> {
+    prop::collection::vec((0i64..200, 0..3u8, 0..4u8), 1..25).prop_map(|all| {
+        all.into_iter()
+            .enumerate()
+            .flat_map(|(i, (at, secret, how))| {
+                let mut plain = access(&format!("e{i}"), START + at, &format!("s{secret}"), "p");
+                match how {
+                    0 => vec![plain],
+                    1 => vec![update(&format!("u{i}"), &plain), plain],
+                    _ => {
+                        plain.shared_event_id = Some(format!("shared{i}"));
+                        let twin = Access {
+                            event_id: format!("t{i}"),
+                            account: if how == 2 { OWNER.to_owned() } else { "000000000001".to_owned() },
+                            ..plain.clone()
+                        };
+                        vec![plain, twin]
+                    }
+                }
+            })
+            .collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(crate::cases(64))]
+
+    #[test]
+    fn records_of_one_access_are_one_access_in_every_order(
+        (records, order, cut) in records().prop_flat_map(|records| {
+            let order = Just((0..records.len()).collect::<Vec<_>>()).prop_shuffle();
+            (Just(records), order, 1usize..6)
+        })
+    ) {
+        let rule = Rule { threshold: 3, window: 60, group_by: vec![GroupKey::Secret], ..rule("r") };
+        let mut ledger = Ledger::in_memory(with_accounts(vec![rule.clone()], &[OWNER, CALLER]), now()).unwrap();
+        let mut told: BTreeSet<String> = BTreeSet::new();
+        for page in order.chunks(cut) {
+            ledger.take(page.iter().map(|&i| records[i].clone()).collect(), now()).unwrap();
+            ledger.tick(now(), true).unwrap();
+            for access in drain(&mut ledger, now()).iter().flat_map(|alert| &alert.accesses) {
+                prop_assert!(told.insert(access.identity().to_owned()), "{} twice", access.identity());
+            }
+        }
+        let mut once: BTreeMap<&str, i64> = BTreeMap::new();
+        let mut secret: BTreeMap<&str, &str> = BTreeMap::new();
+        for record in &records {
+            once.insert(record.identity(), record.time.0);
+            secret.insert(record.identity(), &record.secret.as_ref().unwrap().name);
+        }
+        let mut expected = BTreeSet::new();
+        for (end, at) in &once {
+            let window: Vec<_> = once
+                .iter()
+                .filter(|(id, time)| secret[*id] == secret[end] && at - 60 < **time && *time <= at)
+                .map(|(id, _)| (*id).to_owned())
+                .collect();
+            if window.len() >= 3 {
+                expected.extend(window);
+            }
+        }
+        prop_assert_eq!(told, expected);
+    }
+}
+
+#[test]
+fn sources_that_are_not_configured_are_nobodys_business() {
+    let mut ledger = ledger(vec![rule("r")]);
+    let stranger = SourceId { account: "x".to_owned(), region: "y".to_owned() };
+    ledger.read_through(&stranger, now(), now()).unwrap();
+    assert!(!ledger.sources().contains_key(&stranger));
+}
