@@ -1,6 +1,9 @@
 //! Tests through the public surface: the library's, the program's, and what is shipped beside it.
 
+mod accounts;
+mod changes;
 mod example_config;
+mod faults;
 mod kills;
 mod late;
 mod ledger;

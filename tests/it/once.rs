@@ -164,6 +164,31 @@ async fn a_store_that_cannot_be_used_is_status_74() {
     rig.once().await.exits(74).says("state");
 }
 
+/// What may happen to a file, by its name.
+const DAMAGE: [(&str, fn(&[u8]) -> Vec<u8>); 5] = [
+    ("overwritten", |bytes| (0..bytes.len()).map(|at| (at * 7919 % 251) as u8).collect()),
+    ("overwritten by a page", |_| b"<html>It works!</html>".to_vec()),
+    ("zeroed", |bytes| vec![0; bytes.len()]),
+    ("emptied", |_| Vec::new()),
+    ("overwritten at its beginning", |bytes| [&[0x5a; 4096][..], bytes.get(4096..).unwrap_or_default()].concat()),
+];
+
+#[tokio::test]
+async fn a_damaged_store_is_status_74() {
+    for (what, damage) in DAMAGE {
+        let rig = Rig::new().await;
+        rig.read("prod/db", 600);
+        rig.once_well().await;
+        let path = rig.state_dir().join("db/db");
+        let damaged = damage(&fs::read(&path).unwrap());
+        fs::write(&path, &damaged).unwrap();
+        let ended = rig.once().await;
+        assert_eq!(ended.status, Some(74), "{what}: {ended}");
+        assert!(ended.stderr.contains("the store in"), "{what}: {ended}");
+        assert_eq!(rig.receiver.requests().len(), 1, "{what}");
+    }
+}
+
 #[tokio::test]
 async fn a_second_instance_is_status_75() {
     let rig = Rig::new().await;
