@@ -30,6 +30,10 @@ pub(super) const MAX_BATCH: usize = 400;
 /// sled's page cache. Not a hard bound; 16 MiB keeps a month of ordinary traffic within reach.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
+/// A file in sled's folder that says: this store has been written. sled takes what it cannot read as the end of its
+/// log, so a file that was overwritten looks like a store that is new, and that would begin again in silence.
+const BEGUN: &str = "begun";
+
 /// A key and its value.
 pub(super) type Row = (Vec<u8>, Vec<u8>);
 
@@ -85,10 +89,22 @@ impl Kv {
         let file = path.join("db");
         let file = OpenOptions::new().write(true).open(&file).map_err(|source| io("open", &file, source))?;
         let disk = Disk { db, file, path, _lock: lock };
+        if disk.db.is_empty() && disk.path.join(BEGUN).exists() {
+            let why = "it holds nothing, though it was written before".to_owned();
+            return Err(StoreError::Unopened { path: disk.path, why });
+        }
         if is_new {
             disk.persist_folder(state_dir)?;
         }
         Ok(Self::Disk(disk))
+    }
+
+    /// Notes that rows have been made durable, so that an empty store is known for a loss from now on.
+    pub(super) fn begun(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Disk(disk) => disk.mark_begun(),
+            Self::Memory(_) => Ok(()),
+        }
     }
 
     pub(super) fn memory() -> Self {
@@ -197,6 +213,16 @@ impl Kv {
 }
 
 impl Disk {
+    fn mark_begun(&self) -> Result<(), StoreError> {
+        let path = self.path.join(BEGUN);
+        if path.exists() {
+            return Ok(());
+        }
+        let marked = File::create(&path).and_then(|file| file.sync_all());
+        let marked = marked.and_then(|()| File::open(&self.path)?.sync_all());
+        marked.map_err(|source| io("write", &path, source))
+    }
+
     /// After the very first open: the files' names must survive a power cut, too.
     fn persist_folder(&self, state_dir: &Path) -> Result<(), StoreError> {
         self.db.flush()?;

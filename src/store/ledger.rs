@@ -89,7 +89,9 @@ impl Ledger {
     pub fn open(state_dir: &Path, settings: LedgerSettings, now: WallTime) -> Result<Self, StoreError> {
         let kv = Kv::open(state_dir)?;
         check_version(&kv, &state_dir.join("db"))?;
-        Self::over(kv, settings, now)
+        let ledger = Self::over(kv, settings, now)?;
+        ledger.kv.begun()?;
+        Ok(ledger)
     }
 
     /// A ledger that leaves no trace.

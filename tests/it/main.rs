@@ -1,10 +1,18 @@
 //! Tests through the public surface: the library's, the program's, and what is shipped beside it.
 
+mod accounts;
+mod changes;
 mod documents;
 mod example_config;
+mod faults;
+mod kills;
+mod late;
 mod ledger;
+mod once;
 mod promise;
+mod rig;
 mod sources;
+mod stops;
 
 /// `few` cases of a property, or as many as `PROPTEST_CASES` says.
 fn cases(few: u32) -> proptest::test_runner::Config {
