@@ -254,12 +254,22 @@ fn lock(state_dir: &Path) -> Result<File, StoreError> {
         .write(true)
         .open(&path)
         .map_err(|source| io("open", &path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked(state_dir.to_owned())),
-        Err(TryLockError::Error(source)) => Err(io("lock", &path, source)),
+    let deadline = Instant::now() + ENDING;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(RETRY),
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(state_dir.to_owned())),
+            Err(TryLockError::Error(source)) => return Err(io("lock", &path, source)),
+        }
     }
 }
+
+/// How long another instance may take to end that is ending already.
+const ENDING: Duration = Duration::from_millis(500);
+
+/// Between two attempts at a lock.
+const RETRY: Duration = Duration::from_millis(5);
 
 /// How long a closing handle may keep sled's own lock.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -276,7 +286,7 @@ fn open_sled(path: &Path) -> Result<sled::Db, StoreError> {
             // We hold the state directory's lock, so this can only be a handle of our own process that sled's threads
             // have not let go of yet: it closes in the background.
             Ok(Err(sled::Error::Io(error))) if is_lock(&error) && Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(5));
+                std::thread::sleep(RETRY);
             }
             Ok(Err(error)) => return Err(unopened(error.to_string())),
             Err(panic) => return Err(unopened(panic_text(panic.as_ref()))),

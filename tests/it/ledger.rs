@@ -615,7 +615,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(crate::cases(128))]
+    #![proptest_config(crate::cases(96))]
 
     #[test]
     fn updates_that_say_something_else_tell_of_nothing_twice(

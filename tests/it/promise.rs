@@ -302,7 +302,7 @@ fn play(rule: &Rule, accesses: &[Access], steps: &[Step]) -> (Ledger, Told, Wall
 }
 
 proptest! {
-    #![proptest_config(crate::cases(96))]
+    #![proptest_config(crate::cases(48))]
 
     #[test]
     fn every_order_tells_of_the_same_accesses(
