@@ -2,11 +2,13 @@
 
 mod accounts;
 mod changes;
+mod commands;
 mod example_config;
 mod faults;
 mod kills;
 mod late;
 mod ledger;
+mod notifiers;
 mod once;
 mod promise;
 mod rig;
