@@ -368,6 +368,7 @@ mod tests {
             event_source: String::new(),
             shared_event_id: None,
             own: false,
+            counts_as: None,
             updates: None,
         }
     }

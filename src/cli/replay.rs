@@ -18,7 +18,7 @@ use crate::store::{Ledger, LedgerSettings, Next, Recipient, Settlement, StoreErr
 use crate::trail::{Coverage, SourceId, Summary, read_paths};
 
 /// Longer than any file reaches back.
-const FOREVER: Duration = Duration::from_secs(1000 * 365 * 86_400);
+const FOREVER: Duration = Duration::from_secs(20_000 * 365 * 86_400);
 
 /// Unreadable records that are told one by one.
 const TOLD: u64 = 20;
@@ -110,7 +110,10 @@ fn alerts(config: &Config, found: Found) -> Result<Vec<Alert>, StoreError> {
     accesses.dedup();
     let Some(last) = accesses.last().map(|access| access.time) else { return Ok(Vec::new()) };
     let mut ledger = Ledger::in_memory(settings(config, &sources), last.wall())?;
-    ledger.take(accesses, last.wall())?;
+    let taken = ledger.take(accesses, last.wall())?;
+    if taken.too_old > 0 {
+        eprintln!("secretwatch: {} record(s) are dated before anything that can be counted", taken.too_old);
+    }
 
     // Long after, with everything read: whatever was open is over.
     let after = last.wall().plus(FOREVER);

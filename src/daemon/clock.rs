@@ -24,8 +24,8 @@ impl Clock {
         local.minus(self.ahead)
     }
 
-    /// Learns from a reply that carried `date` and arrived when the local clock showed `local`. Returns how far the
-    /// local clock is ahead, if that is news.
+    /// Learns from a reply that carried `date`, to a request sent when the local clock showed `local`. Returns how far
+    /// the local clock is ahead, if that is news.
     pub(super) fn learn(&mut self, local: WallTime, date: Option<WallTime>) -> Option<Duration> {
         let ahead = local.since(date?);
         let ahead = if ahead > TOLERANCE { ahead } else { Duration::ZERO };

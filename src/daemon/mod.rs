@@ -1,7 +1,7 @@
 //! The loop that turns the wheel: polls the sources, lets time pass for incidents, hands alerts over, and ends well.
 //!
 //! [`run`] goes on until it is told to stop; [`run_once`] makes one pass and delivers what is queued. Both are put
-//! together by [`Plant`]: a [`Watch`] for each source, which makes the passes; a dispatcher for each notifier; and one
+//! together by `Plant`: a [`Watch`] for each source, which makes the passes; a dispatcher for each notifier; and one
 //! [`Keeper`] that all of them share, which is what makes their order of events one order.
 //!
 //! Sources do not wait for each other: each has a task of its own, and polls are a signal that a task which is still
@@ -26,8 +26,8 @@ use self::schedule::{Calendar, Chore};
 use crate::aws::{Aws, AwsError, Source};
 use crate::config::{Cadence, Config};
 use crate::model::WallTime;
-use crate::notify::{BadNotifier, Dispatcher, Sender};
-use crate::store::{Keeper, Ledger, LedgerSettings, Recipient, StoreError};
+use crate::notify::{BadNotifier, Dispatcher, Sender, with_causes};
+use crate::store::{Keeper, Ledger, LedgerSettings, Recipient, StoreError, Sweep};
 use crate::trail::PlanSettings;
 
 pub use inventory::Inventory;
@@ -40,11 +40,17 @@ const TICK: Duration = Duration::from_secs(5);
 /// How long the page or the delivery in hand may take once a stop was asked for.
 const LAST_WORDS: Duration = Duration::from_secs(15);
 
+/// How far back Event history goes.
+const EVENT_HISTORY: Duration = Duration::from_secs(90 * 86_400);
+
 /// How long a single run delivers, once it has read.
 const DRAIN: Duration = Duration::from_secs(30);
 
-/// Slices that a single run prunes at most: it comes again soon.
-const PRUNE_ONCE: usize = 10;
+/// The same where somebody said how long it may take.
+const DRAIN_IN_TIME: Duration = Duration::from_secs(5);
+
+/// Slices that a single run prunes at most: it has to end, and the next run begins where the old rows lie.
+const PRUNE_ONCE: usize = 50;
 
 /// Why the daemon cannot begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +124,11 @@ pub async fn run(config: &Config, aws: &Aws, stop: CancellationToken) -> Result<
         tasks.shutdown().await;
     }
     close(keeper, thread).await;
-    ended.and(finished.unwrap_or(Ok(())))
+    // Of two that the store's end has reached, the one that met with its cause says more.
+    match (ended, finished.unwrap_or(Ok(()))) {
+        (Err(Fatal::Store(StoreError::Stopped)), Err(cause)) => Err(cause),
+        (ended, finished) => ended.and(finished),
+    }
 }
 
 /// Reads every source once, delivers what is queued, and ends; the reading no later than after `max_time`.
@@ -135,26 +145,29 @@ pub async fn run_once(
         let limits = Limits { stop: stop.clone(), polls: None, deadline };
         passes.spawn(async move { watch.pass(&limits).await });
     }
+    // Alerts go out beside the passes: whoever is ended from outside has said what it knew.
+    let reading = stop.child_token();
+    let mut deliveries = JoinSet::new();
+    for dispatcher in &dispatchers {
+        let (dispatcher, queued, reading) = (dispatcher.clone(), keeper.queued(), reading.clone());
+        deliveries.spawn(async move { dispatcher.run(queued, reading).await });
+    }
     let mut read_through = true;
     while let Some(ended) = passes.join_next().await {
         read_through &= ended.map_err(Fatal::Task)??.read_through;
     }
     keeper.run(|ledger| ledger.tick(WallTime::now(), true)).await?;
+    reading.cancel();
+    finish(&mut deliveries).await?;
 
-    let drain_until = Instant::now() + DRAIN;
+    let drain_until = Instant::now() + if deadline.is_some() { DRAIN_IN_TIME } else { DRAIN };
     let mut drains = JoinSet::new();
     for dispatcher in dispatchers {
         let stop = stop.clone();
-        drains.spawn(async move { dispatcher.drain(Some(drain_until), &stop).await });
+        drains.spawn(async move { dispatcher.drain(Some(drain_until), &stop).await.map(drop) });
     }
-    while let Some(ended) = drains.join_next().await {
-        ended.map_err(Fatal::Task)??;
-    }
-    for _ in 0..PRUNE_ONCE {
-        if keeper.run(|ledger| ledger.prune(WallTime::now())).await? == 0 {
-            break;
-        }
-    }
+    finish(&mut drains).await?;
+    prune(keeper.clone(), PRUNE_ONCE, stop.clone()).await?;
     let undelivered = keeper.run(|ledger| ledger.undelivered()).await?;
     close(keeper, thread).await;
     Ok(Once { read_through, undelivered, stopped: stop.is_cancelled() })
@@ -238,7 +251,7 @@ async fn turn(
             }
             Wake::Chore(Chore::Poll) => polls.send_modify(|()| {}),
             Wake::Chore(Chore::Prune) => {
-                tasks.spawn(prune(keeper.clone(), stop.clone()));
+                tasks.spawn(prune(keeper.clone(), usize::MAX, stop.clone()));
             }
             Wake::Chore(Chore::Inventory) if config.poll.inventory => ask_inventory(sources, inventory),
             Wake::Chore(Chore::Inventory) => {}
@@ -277,14 +290,15 @@ async fn watch_source(
     Ok(())
 }
 
-/// Prunes slice by slice, with room for others in between.
-async fn prune(keeper: Keeper, stop: CancellationToken) -> Result<(), StoreError> {
+/// One sweep over what is older than the retention, with room for others between its slices; at most so many.
+async fn prune(keeper: Keeper, slices: usize, stop: CancellationToken) -> Result<(), StoreError> {
+    let mut sweep = Some(Sweep::begin());
     let mut rows = 0;
-    while !stop.is_cancelled() {
-        match keeper.run(|ledger| ledger.prune(WallTime::now())).await? {
-            0 => break,
-            slice => rows += slice,
-        }
+    for _ in 0..slices {
+        let Some(from) = sweep.take().filter(|_| !stop.is_cancelled()) else { break };
+        let (gone, next) = keeper.run(move |ledger| ledger.prune(&from, WallTime::now())).await?;
+        rows += gone;
+        sweep = next;
     }
     if rows > 0 {
         tracing::info!(rows, "let go of what is older than the retention");
@@ -303,7 +317,7 @@ fn ask_inventory(sources: &[Source], inventory: &Arc<Inventory>) {
                     inventory.learn(listed);
                 }
                 Err(error) => {
-                    tracing::info!(error = %pass::chain(&error), "no inventory; alerts lack the arns of typed names");
+                    tracing::info!(error = %with_causes(&error), "no inventory; alerts lack the arns of typed names");
                 }
             }
         });
@@ -370,7 +384,8 @@ fn pass_settings(config: &Config) -> PassSettings {
         plan: PlanSettings {
             lateness: config.poll.lateness,
             recheck: config.poll.recheck,
-            retention: config.poll.retention,
+            // What is kept longer than AWS keeps it cannot be read any more, and an empty answer would not say so.
+            retention: config.poll.retention.min(EVENT_HISTORY),
         },
         event_sources: config.poll.event_sources.clone(),
         requests_per_second: config.poll.requests_per_second,

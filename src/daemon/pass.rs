@@ -19,6 +19,7 @@ use super::clock::Clock;
 use super::inventory::Inventory;
 use crate::aws::{Identity, Source};
 use crate::model::{Access, EventTime, Unreadable, WallTime, read_record};
+use crate::notify::with_causes;
 use crate::store::{Keeper, StoreError, Taken};
 use crate::trail::{
     Budget, Coverage, Item, LookupClass, LookupPage, Pace, PlanSettings, Planned, Purpose, Query, Reading, SourceId,
@@ -33,6 +34,9 @@ const MAX_THROTTLES: u32 = 10;
 
 /// The first wait after a passing fault; it doubles.
 const FIRST_FAULT_WAIT: Duration = Duration::from_millis(500);
+
+/// One request in so many is for the backlog and rechecks at least.
+const BEHIND_SHARE: u64 = 4;
 
 /// Who we are is asked again after this long, where nobody would say.
 const IDENTITY_AGAIN: Duration = Duration::from_secs(3600);
@@ -93,6 +97,14 @@ pub struct Watch {
     inventory: Arc<Inventory>,
 }
 
+/// One event source of the source, during a pass.
+struct Feed {
+    event_source: String,
+    coverage: Coverage,
+    /// Nothing more of it is read in this pass.
+    broken: bool,
+}
+
 /// Why a reading ended before its last page.
 enum Ended {
     /// It was told to.
@@ -132,64 +144,70 @@ impl Watch {
         &self.source.id
     }
 
-    /// Reads through what is to be read at this time, as far as `limits` allow.
+    /// Reads through what is to be read at this time, as far as `limits` allow: the newest of every feed first.
     pub async fn pass(&mut self, limits: &Limits) -> Result<Report, StoreError> {
         self.learn_identity(limits).await?;
-        let began = self.clock.now(WallTime::now());
+        let started = WallTime::now();
+        let began = self.clock.now(started);
         let mut report = Report { read_through: true, ..Report::default() };
+        let mut feeds = Vec::new();
         for event_source in self.settings.event_sources.clone() {
-            match self.read_feed(&event_source, began, limits, &mut report).await {
+            feeds.push(Feed { coverage: self.coverage(&event_source, began).await?, event_source, broken: false });
+        }
+        for (planned, feed) in self.plan(&feeds, began) {
+            let feed = &mut feeds[feed];
+            if feed.broken {
+                continue;
+            }
+            match self.read(feed, planned, began, limits, &mut report).await {
                 Ok(()) => {}
-                Err(Ended::Stopped) => report.read_through = false,
+                // Nobody waits for a recheck: it is due again at the next pass.
+                Err(Ended::Stopped) if planned.purpose == Purpose::Recheck => feed.broken = true,
+                Err(Ended::Stopped) => {
+                    feed.broken = true;
+                    report.read_through = false;
+                }
                 Err(Ended::Failed(why)) => {
+                    feed.broken = true;
                     report.read_through = false;
                     report.failure = Some(why);
                 }
                 Err(Ended::Store(error)) => return Err(error),
             }
         }
-        self.conclude(began, &report).await?;
-        self.log(began, &report);
+        self.conclude(started, &report).await?;
+        self.log(started, &report);
         Ok(report)
     }
 
-    /// One event source: plans, and performs the plan.
-    async fn read_feed(
-        &mut self,
-        event_source: &str,
-        began: WallTime,
-        limits: &Limits,
-        report: &mut Report,
-    ) -> Result<(), Ended> {
-        let mut coverage = self.coverage(event_source, began).await?;
-        for planned in plan(&coverage, began, &self.settings.plan, Budget::UNLIMITED) {
-            let outcome = self.read(event_source, planned, began, &mut coverage, limits, report).await;
-            match (outcome, planned.purpose) {
-                (Ok(()), _) => {}
-                // Nobody waits for a recheck: it is due again at the next pass.
-                (Err(Ended::Stopped), Purpose::Recheck) => return Ok(()),
-                (Err(ended), _) => return Err(ended),
-            }
+    /// What to read of which feed, most urgent first.
+    fn plan(&self, feeds: &[Feed], now: WallTime) -> Vec<(Planned, usize)> {
+        let mut readings: Vec<(Planned, usize)> = Vec::new();
+        for (place, feed) in feeds.iter().enumerate() {
+            let plan = plan(&feed.coverage, now, &self.settings.plan, Budget::UNLIMITED);
+            readings.extend(plan.into_iter().map(|planned| (planned, place)));
         }
-        Ok(())
+        readings.sort_by_key(|(planned, _)| planned.purpose);
+        readings
     }
 
     /// What has been read, without what a clock that jumped makes doubtful and what is too old to be read.
-    async fn coverage(&self, event_source: &str, now: WallTime) -> Result<Coverage, Ended> {
+    async fn coverage(&self, event_source: &str, now: WallTime) -> Result<Coverage, StoreError> {
         let (id, name) = (self.source.id.clone(), event_source.to_owned());
-        let stored = self
-            .keeper
-            .run(move |ledger| Ok(ledger.sources().get(&id).and_then(|row| row.coverage.get(&name).cloned())));
-        let Some(mut coverage) = stored.await? else {
-            return Err(Ended::Failed(format!("nothing is known of event source {event_source}")));
-        };
-        coverage.discard_after(now);
+        let stored = self.keeper.run(move |ledger| Ok(ledger.coverage(&id, &name, now)));
+        let (mut coverage, anew) = stored.await?;
+        if anew {
+            tracing::warn!(
+                source = %self.source.id, event_source, %now,
+                "the clock stands before the beginning of watching; watching begins anew"
+            );
+        }
         let lost = lost(&coverage, now, &self.settings.plan);
         if !lost.is_empty() {
             let seconds: i64 = lost.iter().map(|span| span.seconds()).sum();
             tracing::error!(
                 source = %self.source.id, event_source, seconds, from = %lost[0].from,
-                "event time older than the retention was never read and is lost"
+                "event time that is too old to be read was never read and is lost"
             );
         }
         coverage.drop_before(floor(now, &self.settings.plan));
@@ -199,15 +217,14 @@ impl Watch {
     /// One reading, page by page.
     async fn read(
         &mut self,
-        event_source: &str,
+        feed: &mut Feed,
         planned: Planned,
         began: WallTime,
-        coverage: &mut Coverage,
         limits: &Limits,
         report: &mut Report,
     ) -> Result<(), Ended> {
         let mut reading = Reading::new(planned.span, began);
-        let mut query = Query { event_source: event_source.to_owned(), span: planned.span };
+        let mut query = Query { event_source: feed.event_source.clone(), span: planned.span };
         let mut token: Option<String> = None;
         let (mut faults, mut throttles) = (0, 0);
         loop {
@@ -215,38 +232,37 @@ impl Watch {
             let sent = WallTime::now();
             self.pace.sent(sent);
             report.requests += 1;
-            match self.source.lookup.page(&query, token.as_deref()).await {
+            let answer = limits.in_time(self.source.lookup.page(&query, token.as_deref())).await?;
+            match answer {
                 Ok(page) => {
                     self.pace.ok();
                     (faults, throttles) = (0, 0);
-                    self.learn_time(page.date);
+                    self.learn_time(sent, page.date);
                     token.clone_from(&page.token);
-                    self.take_page(event_source, page, &mut reading, coverage, report).await?;
+                    self.take_page(feed, page, &mut reading, report).await?;
                     let Some(next) = &token else { return Ok(()) };
                     reading.follow(next).map_err(|stuck| Ended::Failed(stuck.to_string()))?;
                 }
-                Err(error) => {
-                    self.learn_time(error.date);
-                    match error.class {
-                        LookupClass::Throttled if throttles < MAX_THROTTLES => {
-                            throttles += 1;
-                            report.throttled += 1;
-                            self.pace.throttled(WallTime::now(), 0.5 + fastrand::f64() / 2.0);
-                        }
-                        LookupClass::Transient if faults < MAX_FAULTS => {
-                            tracing::debug!(source = %self.source.id, error = %chain(&error), "lookup failed; again");
-                            pause(FIRST_FAULT_WAIT * (1 << faults), limits).await?;
-                            faults += 1;
-                        }
-                        LookupClass::TokenRefused => {
-                            let Some(rest) = reading.restart() else { return Err(Ended::Failed(chain(&error))) };
-                            tracing::info!(source = %self.source.id, "page token refused; reading the rest again");
-                            query.span = rest;
-                            token = None;
-                        }
-                        _ => return Err(Ended::Failed(chain(&error))),
+                // Its date may be a proxy's, not AWS's: only an answer teaches the time.
+                Err(error) => match error.class {
+                    LookupClass::Throttled if throttles < MAX_THROTTLES => {
+                        throttles += 1;
+                        report.throttled += 1;
+                        self.pace.throttled(WallTime::now(), 0.5 + fastrand::f64() / 2.0);
                     }
-                }
+                    LookupClass::Transient if faults < MAX_FAULTS => {
+                        tracing::debug!(source = %self.source.id, error = %with_causes(&error), "lookup failed; again");
+                        pause(FIRST_FAULT_WAIT * (1 << faults), limits).await?;
+                        faults += 1;
+                    }
+                    LookupClass::TokenRefused => {
+                        let Some(rest) = reading.restart() else { return Err(Ended::Failed(with_causes(&error))) };
+                        tracing::info!(source = %self.source.id, "page token refused; reading the rest again");
+                        query.span = rest;
+                        token = None;
+                    }
+                    _ => return Err(Ended::Failed(with_causes(&error))),
+                },
             }
         }
     }
@@ -254,10 +270,9 @@ impl Watch {
     /// Commits one page: what it says, and that it has been read.
     async fn take_page(
         &self,
-        event_source: &str,
+        feed: &mut Feed,
         page: LookupPage,
         reading: &mut Reading,
-        coverage: &mut Coverage,
         report: &mut Report,
     ) -> Result<(), Ended> {
         let seen = WallTime::now();
@@ -271,16 +286,20 @@ impl Watch {
             tracing::warn!(source = %self.source.id, "pages are out of order; this reading counts when it is complete");
         }
         if let Some(span) = step.forget {
-            coverage.forget(span);
+            feed.coverage.forget(span);
         }
         // AWS's clock decides how old the seconds were, if it is behind ours.
         let at = page.date.map_or(reading.at(), |date| reading.at().min(date));
         if let Some(span) = step.cover {
-            coverage.read(span, at);
+            feed.coverage.read(span, at);
         }
 
-        let (id, name, coverage) = (self.source.id.clone(), event_source.to_owned(), coverage.clone());
+        let Feed { event_source, coverage, .. } = feed;
+        let (id, name, coverage) = (self.source.id.clone(), event_source.clone(), coverage.clone());
         let taken = self.keeper.run(move |ledger| {
+            if let Some(access) = accesses.first() {
+                ledger.learn_account(&id, &access.account)?;
+            }
             let mut taken = ledger.take(accesses, seen)?;
             for (what, raw) in unreadable {
                 if ledger.keep_unreadable(&what, &raw, seen)? {
@@ -331,13 +350,13 @@ impl Watch {
         report.taken.absorb(taken);
     }
 
-    async fn conclude(&self, began: WallTime, report: &Report) -> Result<(), StoreError> {
+    async fn conclude(&self, started: WallTime, report: &Report) -> Result<(), StoreError> {
         let (id, read_through, failure) = (self.source.id.clone(), report.read_through, report.failure.clone());
         let now = WallTime::now();
         self.keeper
             .run(move |ledger| {
                 if read_through {
-                    ledger.read_through(&id, began, now)?;
+                    ledger.read_through(&id, started, now)?;
                 } else if let Some(why) = failure {
                     ledger.not_read_through(&id, why);
                 }
@@ -347,8 +366,8 @@ impl Watch {
     }
 
     /// Says in one line what a pass did; at a level that lets quiet passes pass quietly.
-    fn log(&self, began: WallTime, report: &Report) {
-        let seconds = WallTime::now().since(began).as_secs_f64();
+    fn log(&self, started: WallTime, report: &Report) {
+        let seconds = WallTime::now().since(started).as_secs_f64();
         let Report { requests, throttled, records, taken, failure, .. } = report;
         let (new, duplicates) = (taken.accesses(), taken.duplicates);
         let source = &self.source.id;
@@ -372,7 +391,7 @@ impl Watch {
         }
         let answer = tokio::select! {
             answer = self.source.identity() => answer,
-            () = limits.stop.cancelled() => return Ok(()),
+            () = limits.over() => return Ok(()),
         };
         match answer {
             Ok(identity) => {
@@ -385,15 +404,15 @@ impl Watch {
                 self.identity = Some(identity);
             }
             Err(error) => {
-                tracing::info!(source = %self.source.id, error = %chain(&error), "own identity unknown");
+                tracing::info!(source = %self.source.id, error = %with_causes(&error), "own identity unknown");
                 self.identity_refused = Some(Instant::now());
             }
         }
         Ok(())
     }
 
-    fn learn_time(&mut self, date: Option<WallTime>) {
-        if let Some(ahead) = self.clock.learn(WallTime::now(), date) {
+    fn learn_time(&mut self, sent: WallTime, date: Option<WallTime>) {
+        if let Some(ahead) = self.clock.learn(sent, date) {
             let seconds = ahead.as_secs_f64();
             tracing::warn!(source = %self.source.id, seconds, "the local clock is ahead of AWS; readings are dated by AWS");
         }
@@ -406,7 +425,9 @@ impl Watch {
         if limits.stop.is_cancelled() || limits.deadline.is_some_and(|end| turn >= end) {
             return Err(Ended::Stopped);
         }
-        let gives_way = purpose != Purpose::Fresh && report.behind_pages > 0;
+        // A share of every pass is for what lies behind, however long the newest took: else a source that is always
+        // busy would never catch up.
+        let gives_way = purpose != Purpose::Fresh && report.behind_pages * BEHIND_SHARE > report.requests;
         report.behind_pages += u64::from(purpose != Purpose::Fresh);
         tokio::select! {
             biased;
@@ -418,6 +439,28 @@ impl Watch {
 }
 
 impl Limits {
+    /// What `work` yields, unless the deadline comes first. A stop waits for it: it is the page in hand.
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, Ended> {
+        match self.deadline {
+            None => Ok(work.await),
+            Some(deadline) => tokio::time::timeout_at(deadline, work).await.map_err(|_| Ended::Stopped),
+        }
+    }
+
+    /// Resolves when the pass is to end.
+    async fn over(&self) {
+        let deadline = async {
+            match self.deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = deadline => {}
+        }
+    }
+
     /// Resolves when the next poll is due.
     async fn next_poll(&self) {
         let Some(mut polls) = self.polls.clone() else { return std::future::pending().await };
@@ -431,21 +474,6 @@ impl Limits {
 async fn pause(length: Duration, limits: &Limits) -> Result<(), Ended> {
     tokio::select! {
         () = tokio::time::sleep(length) => Ok(()),
-        () = limits.stop.cancelled() => Err(Ended::Stopped),
+        () = limits.over() => Err(Ended::Stopped),
     }
-}
-
-/// An error with its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !line.contains(&text) {
-            line.push_str(": ");
-            line.push_str(&text);
-        }
-        cause = error.source();
-    }
-    line
 }

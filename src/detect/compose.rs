@@ -11,8 +11,9 @@ use crate::model::{Access, Alert, AlertKind, AlertRule, MAX_ACCESSES, MAX_BYTES,
 /// Room for what is added to an alert after its accesses have been measured: the summary and grown numbers.
 const SLACK: usize = 2_048;
 
-/// The alerts of `kind` that tell of `accesses`, which are sorted and which no earlier alert held; at least one. If one
-/// message cannot hold them all, `updated` alerts follow. The incident's `sequence`, `pending` and `last_alert` move on.
+/// The alerts of `kind` that tell of `accesses`, which are sorted, which no earlier alert held, and which the incident's
+/// `pending` counts no more. If one message cannot hold them all, `updated` alerts follow. `sequence` and `last_alert`
+/// move on. It says nothing about nothing.
 #[must_use]
 pub fn compose(
     rule: &RuleCard,
@@ -22,26 +23,21 @@ pub fn compose(
     now: WallTime,
 ) -> Vec<Alert> {
     let mut alerts = Vec::new();
-    let mut left = accesses.len();
-    let mut parts = split(blank(rule, incident, kind, now), accesses).into_iter();
+    let mut left = accesses.len() as u64;
     let mut kind = kind;
-    loop {
-        let held = parts.next().unwrap_or_default();
-        left -= held.len();
+    for held in split(blank(rule, incident, kind, now), accesses) {
+        left -= held.len() as u64;
         let mut alert = blank(rule, incident, kind, now);
-        alert.accesses_omitted = left as u64;
+        // What is pending beyond these follows at once, too.
+        alert.accesses_omitted = left + incident.pending;
         alert.accesses = held;
         alert.id = alert_id(&alert, incident.sequence);
         alert.summary = alert.summarise();
         alerts.push(alert);
         incident.sequence += 1;
-        if left == 0 {
-            break;
-        }
+        incident.last_alert = now;
         kind = AlertKind::Updated;
     }
-    incident.pending = 0;
-    incident.last_alert = now;
     alerts
 }
 

@@ -138,7 +138,8 @@ impl Incident {
     #[must_use]
     pub fn update_due(&self, rule: &Rule, now: WallTime) -> bool {
         let every = std::time::Duration::from_secs(u64::try_from(rule.update_every).unwrap_or(0));
-        self.pending > 0 && now >= self.last_alert.plus(every)
+        // A last alert in the future was decided by a clock that has been set back since.
+        self.pending > 0 && (now < self.last_alert || now >= self.last_alert.plus(every))
     }
 
     /// The event time that must have settled before it is over: any access in it could still belong here.

@@ -38,6 +38,21 @@ pub struct Change {
     pub announce: Option<AlertKind>,
 }
 
+impl Change {
+    /// The alert that cannot wait. An incident that nobody has heard of says nothing before it has something to tell:
+    /// its first window may hold only accesses that were reported before they moved here.
+    fn due_at_once(&self) -> Option<AlertKind> {
+        let Incident { state, sequence, pending, .. } = &self.incident;
+        match state {
+            State::Merged(_) => (*sequence > 0).then_some(AlertKind::Resolved),
+            _ if *pending == 0 => None,
+            _ if *sequence == 0 => Some(AlertKind::Opened),
+            State::Resolved => Some(AlertKind::Updated),
+            State::Open => None,
+        }
+    }
+}
+
 impl Touch {
     /// The spans of event time whose stored entries [`judge`] must be given.
     #[must_use]
@@ -75,6 +90,9 @@ impl Touch {
 #[must_use]
 pub fn judge(rule: &Rule, touch: &Touch, known: &[Entry], incidents: Vec<Incident>, now: WallTime) -> Vec<Change> {
     let ends = touch.clusters(rule, rule.window, rule.window.saturating_mul(2));
+    // What moves within the group is still stored where it was.
+    let known: Vec<Entry> = known.iter().filter(|old| touch.new.iter().all(|new| new.id != old.id)).cloned().collect();
+    let known = known.as_slice();
     let before = covered(rule, known, &crossings(rule, known, &ends));
     let (all, was_covered) = merge(known, &before, &touch.new);
     let after = crossings(rule, &all, &ends);
@@ -102,12 +120,27 @@ pub fn judge(rule: &Rule, touch: &Touch, known: &[Entry], incidents: Vec<Inciden
     cast.changes()
 }
 
-/// Whether the entry `id` at `at` lies in a crossing window, given `known` entries for two windows around it.
+/// What the removal of one entry does to those around it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// Whether the removed entry was covered, and so has been reported or is about to be.
+    pub was_covered: bool,
+    /// Entries that were covered only with its help. They have been reported, which their windows no longer show.
+    pub uncovered: Vec<Entry>,
+}
+
+/// What becomes of a group from which the entry `id` at `at` is taken, given `known` entries for two windows around it.
 #[must_use]
-pub fn is_covered(rule: &Rule, known: &[Entry], at: EventTime, id: &str) -> bool {
-    let ends = [Span { from: at, to: at.plus(rule.window - 1) }];
-    let flags = covered(rule, known, &crossings(rule, known, &ends));
-    known.iter().zip(flags).any(|(entry, is)| is && entry.at == at && &*entry.id == id)
+pub fn removal(rule: &Rule, known: &[Entry], at: EventTime, id: &str) -> Removal {
+    let ends = [Span { from: at.minus(rule.window), to: at.plus(rule.window.saturating_mul(2)) }];
+    let is_it = |entry: &Entry| entry.at == at && &*entry.id == id;
+    let before = covered(rule, known, &crossings(rule, known, &ends));
+    let was_covered = known.iter().zip(&before).any(|(entry, covered)| *covered && is_it(entry));
+    let (rest, was): (Vec<Entry>, Vec<bool>) =
+        known.iter().cloned().zip(before).filter(|(entry, _)| !is_it(entry)).unzip();
+    let after = covered(rule, &rest, &crossings(rule, &rest, &ends));
+    let lost = rest.into_iter().zip(was.into_iter().zip(after)).filter(|(_, (was, is))| *was && !*is);
+    Removal { was_covered, uncovered: lost.map(|(entry, _)| entry).collect() }
 }
 
 /// The earliest access of the window that ends at `end`.
@@ -168,7 +201,7 @@ impl Cast {
                 stored_at: None,
                 covers: Vec::new(),
                 swallowed: Vec::new(),
-                announce: Some(AlertKind::Opened),
+                announce: None,
             });
             self.touched.push(true);
             return;
@@ -184,16 +217,13 @@ impl Cast {
         let into = self.members[senior].incident.id.clone();
         let lost = &mut self.members[junior];
         let incident = lost.incident.clone();
-        let covers = std::mem::take(&mut lost.covers);
         let swallowed = std::mem::take(&mut lost.swallowed);
         lost.incident.pending = 0;
         lost.incident.state = State::Merged(into);
-        lost.announce = Some(AlertKind::Resolved);
         self.touched[junior] = true;
 
         let winner = &mut self.members[senior];
         winner.incident.swallow(&incident);
-        winner.covers.extend(covers);
         winner.swallowed.extend(swallowed);
         winner.swallowed.push(incident.id);
     }
@@ -228,9 +258,9 @@ impl Cast {
         changes.retain(|change| !unborn.contains(&change.incident.id));
         for change in &mut changes {
             change.swallowed.retain(|id| !unborn.contains(id));
-            if change.incident.state == State::Resolved && change.incident.pending > 0 {
+            change.announce = change.due_at_once();
+            if change.announce.is_some() && change.incident.state == State::Resolved {
                 change.incident.state = State::Open;
-                change.announce = Some(AlertKind::Updated);
             }
         }
         changes

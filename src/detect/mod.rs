@@ -12,6 +12,6 @@ pub mod window;
 
 pub use compose::{DAEMON_RULE, about_source, alert_id, compose, episode_id, resolved};
 pub use incident::{Incident, IncidentId, State};
-pub use judge::{Change, Touch, is_covered, judge};
+pub use judge::{Change, Removal, Touch, judge, removal};
 pub use rule::{Globs, Group, GroupId, GroupKey, Rule, RuleCard, RuleId, Statistic};
 pub use window::Entry;

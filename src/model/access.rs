@@ -59,6 +59,9 @@ pub struct Access {
     /// Whether it is the daemon's own inventory call, which no rule counts.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub own: bool,
+    /// The id that it is counted under, where that is none that the record names first: see [`Access::identity`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts_as: Option<String>,
     /// `addendum.originalEventID` of an `UPDATED_DATA` record: the event that this one repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updates: Option<String>,
@@ -122,9 +125,16 @@ impl Principal {
 
 impl Access {
     /// Under which id this access is counted once, however many records tell of it: the `sharedEventID` of a
-    /// cross-account access, the original's id for an update, else its own.
+    /// cross-account access, the original's id for an update, else its own. Where records that were read before link it
+    /// to another id than the record itself says, that one stands in `counts_as`.
     #[must_use]
     pub fn identity(&self) -> &str {
-        self.shared_event_id.as_deref().or(self.updates.as_deref()).unwrap_or(&self.event_id)
+        self.names().next().unwrap_or(&self.event_id)
+    }
+
+    /// The ids by which other records may speak of this access, the one that it is counted under first.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let told = [&self.counts_as, &self.shared_event_id, &self.updates].into_iter().flatten().map(String::as_str);
+        told.chain([self.event_id.as_str()])
     }
 }

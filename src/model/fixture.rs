@@ -44,6 +44,7 @@ pub(crate) fn access(secs: i64) -> Access {
         event_source: "secretsmanager.amazonaws.com".to_owned(),
         shared_event_id: None,
         own: false,
+        counts_as: None,
         updates: None,
     }
 }

@@ -113,7 +113,7 @@ pub(super) fn json(alert: &Alert) -> Result<String, Outcome> {
 }
 
 /// An error and its causes in one line, each cause once: many libraries repeat theirs.
-pub(super) fn with_causes(error: &dyn Error) -> String {
+pub(crate) fn with_causes(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -80,7 +80,7 @@ impl Sns {
 /// What subscriptions can filter by, and the id by which a receiver knows a repetition. SNS refuses empty values.
 fn attributes(alert: &Alert) -> Vec<(&'static str, String)> {
     let all = [
-        ("secretwatch.id", alert.id.as_str()),
+        ("id", alert.id.as_str()),
         ("kind", alert.kind.word()),
         ("severity", alert.rule.severity.word()),
         ("rule", alert.rule.name.as_str()),
@@ -248,7 +248,7 @@ mod tests {
             })
             .collect();
         let expected = [
-            ("secretwatch.id", opened().id),
+            ("id", opened().id),
             ("incident", opened().incident),
             ("kind", "opened".to_owned()),
             ("severity", "medium".to_owned()),

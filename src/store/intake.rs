@@ -1,5 +1,6 @@
 //! Taking in a page: what is known is dropped, what is new is written, counted and judged.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -10,11 +11,14 @@ use super::keys::{self, Key};
 use super::kv::{MAX_BATCH, MAX_VALUE, Writes};
 use super::ledger::{ActiveRule, Ledger};
 use super::rows::{self, IndexRow, UnreadableRow};
-use crate::detect::{Entry, Group, GroupId, Incident, RuleId, Touch, is_covered, judge};
+use crate::detect::{Entry, Group, GroupId, Incident, RuleId, Touch, judge, removal};
 use crate::model::{Access, EventTime, Outcome, Span, Unreadable, WallTime};
 
 /// Rows that one alert is reckoned to take, apart from those for each notifier.
 const ALERT_ROWS: usize = 7;
+
+/// Marks, among the event ids of the index, the hash of a record without one. No event id has a control character.
+pub(super) const UNREADABLE: &str = "\u{1}";
 
 /// What became of a page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,12 +61,14 @@ impl Taken {
 pub(super) struct Draft {
     pub(super) writes: Writes,
     pub(super) accesses: HashMap<String, Access>,
+    /// Entries of rules that are in them as reported.
+    reported: HashSet<(usize, Arc<str>)>,
     pub(super) now: WallTime,
 }
 
 impl Draft {
     pub(super) fn new(now: WallTime) -> Self {
-        Self { writes: Writes::default(), accesses: HashMap::new(), now }
+        Self { writes: Writes::default(), accesses: HashMap::new(), reported: HashSet::new(), now }
     }
 }
 
@@ -94,7 +100,7 @@ impl Ledger {
         let floor = now.minus(self.settings.retention).second();
         let mut chunk = Chunk::default();
         let mut ids: HashSet<String> = HashSet::new();
-        for access in accesses {
+        for access in best_first(accesses) {
             if access.time < floor {
                 taken.too_old += 1;
                 continue;
@@ -131,7 +137,7 @@ impl Ledger {
     pub fn keep_unreadable(&mut self, what: &Unreadable, raw: &str, now: WallTime) -> Result<bool, StoreError> {
         // Found again by its content: a record without a readable id has nothing else.
         let hash = short_hash(&[raw]);
-        let mark = Key::of(keys::INDEX).text("unreadable:").number(hash).end();
+        let mark = Key::of(keys::INDEX).text(UNREADABLE).number(hash).end();
         if self.kv.row(&mark)?.is_some() {
             return Ok(false);
         }
@@ -265,6 +271,9 @@ impl Ledger {
         for span in touch.loads(rule) {
             known.extend(self.entries(id, touch.group.id, span)?);
         }
+        for entry in &mut known {
+            entry.reported |= draft.reported.contains(&(index, entry.id.clone()));
+        }
         let incidents = match touch.incidents(rule) {
             Some(span) => self.incidents(id, touch.group.id, span)?,
             None => Vec::new(),
@@ -305,8 +314,11 @@ impl Ledger {
     }
 
     /// Takes a record that tells of an access counted under another id than its own, or that another one spoke of.
-    fn take_telling(&mut self, access: Access, taken: &mut Taken, now: WallTime) -> Result<(), StoreError> {
-        let identity = access.identity().to_owned();
+    fn take_telling(&mut self, mut access: Access, taken: &mut Taken, now: WallTime) -> Result<(), StoreError> {
+        let identity = self.root(&access)?;
+        if identity != access.identity() {
+            access.counts_as = Some(identity.clone());
+        }
         if !self.is_eligible(&access) {
             taken.copies += 1;
             return self.keep_copy(&access, &identity, access.time);
@@ -332,6 +344,17 @@ impl Ledger {
         }
     }
 
+    /// The id that the access behind a record is counted under: the one that a record read before has settled, by
+    /// whichever of its names that record was known, else what this one says.
+    fn root(&self, access: &Access) -> Result<String, StoreError> {
+        for name in access.names() {
+            if let Some(row) = self.index(name)? {
+                return Ok(row.identity);
+            }
+        }
+        Ok(access.identity().to_owned())
+    }
+
     /// A cross-account access counts in the account that owns the secret, if that is a configured source.
     fn is_eligible(&self, access: &Access) -> bool {
         match (&access.shared_event_id, &access.secret) {
@@ -344,15 +367,22 @@ impl Ledger {
 
     fn place_telling(&mut self, access: &Access, identity: &str, draft: &mut Draft) -> Result<(), StoreError> {
         draft.writes.put(keys::access(access.time, identity), rows::encode(access)?);
-        draft.writes.put(keys::index(&access.event_id), index_row(access, identity, access.time).encode());
-        if identity != access.event_id {
-            let row = match self.index(identity)? {
-                Some(row) => IndexRow { at: access.time, ..row },
-                None => IndexRow { at: access.time, hash: 0, named_only: true, identity: identity.to_owned() },
-            };
-            draft.writes.put(keys::index(identity), row.encode());
-        }
+        self.name(access, identity, access.time, &mut draft.writes)?;
         draft.accesses.insert(identity.to_owned(), access.clone());
+        Ok(())
+    }
+
+    /// Makes every name of `access` lead to `identity`, whose access lies at `at`.
+    fn name(&self, access: &Access, identity: &str, at: EventTime, writes: &mut Writes) -> Result<(), StoreError> {
+        for name in access.names().chain([identity]) {
+            let row = match self.index(name)? {
+                Some(row) if name == identity => IndexRow { at, ..row },
+                Some(_) => continue,
+                None => IndexRow { at, hash: 0, named_only: true, identity: identity.to_owned() },
+            };
+            writes.put(keys::index(name), row.encode());
+        }
+        writes.put(keys::index(&access.event_id), index_row(access, identity, at).encode());
         Ok(())
     }
 
@@ -360,6 +390,12 @@ impl Ledger {
         let mut writes = Writes::default();
         writes.put(keys::copy(access.time, &access.event_id), rows::encode(access)?);
         writes.put(keys::index(&access.event_id), index_row(access, identity, stored_at).encode());
+        for name in access.names().filter(|name| *name != access.event_id) {
+            if self.index(name)?.is_none() && name != identity {
+                let row = IndexRow { at: stored_at, hash: 0, named_only: true, identity: identity.to_owned() };
+                writes.put(keys::index(name), row.encode());
+            }
+        }
         self.write(writes)
     }
 
@@ -378,38 +414,55 @@ impl Ledger {
     }
 
     fn move_match(&mut self, index: usize, old: &Access, new: &Access, draft: &mut Draft) -> Result<(), StoreError> {
-        // The old record may have counted under its own event id's spelling of the identity.
-        let old = Access { shared_event_id: new.shared_event_id.clone(), updates: new.updates.clone(), ..old.clone() };
-        let (was, is) = (self.placed(index, &old), self.placed(index, new));
+        let (was, is) = (self.placed(index, old), self.placed(index, new));
         if was == is {
             return Ok(());
         }
-        let ActiveRule { id, rule, .. } = &self.rules[index];
         let mut reported = false;
         if let Some((group, entry)) = was {
-            let key = keys::matched(*id, group.id, entry.at, &entry.id);
-            if let Some(value) = self.kv.row(&key)? {
-                let around = Span {
-                    from: entry.at.minus(rule.window.saturating_mul(2)),
-                    to: entry.at.plus(rule.window.saturating_mul(2)),
-                };
-                let known = self.entries(*id, group.id, around)?;
-                reported = rows::entry(&key, &value)?.reported || is_covered(rule, &known, entry.at, &entry.id);
-                draft.writes.remove(key);
-            }
+            reported = self.unmatch(index, group.id, &entry, draft)?;
         }
         if let Some((group, entry)) = is {
             self.judge(index, &Touch { group, new: vec![Entry { reported, ..entry }] }, draft)?;
         }
         Ok(())
     }
+
+    /// Takes `entry` out of a group. Returns whether it has been reported. That it was, and that those were which were
+    /// covered with its help, the windows no longer show; so it is written down.
+    fn unmatch(&self, index: usize, group: GroupId, entry: &Entry, draft: &mut Draft) -> Result<bool, StoreError> {
+        let ActiveRule { id, rule, .. } = &self.rules[index];
+        let key = keys::matched(*id, group, entry.at, &entry.id);
+        let Some(value) = self.kv.row(&key)? else { return Ok(false) };
+        let reach = rule.window.saturating_mul(2);
+        let around = Span { from: entry.at.minus(reach), to: entry.at.plus(reach) };
+        let removal = removal(rule, &self.entries(*id, group, around)?, entry.at, &entry.id);
+        for uncovered in removal.uncovered {
+            let uncovered = Entry { reported: true, ..uncovered };
+            draft.writes.put(keys::matched(*id, group, uncovered.at, &uncovered.id), rows::entry_value(&uncovered));
+            draft.reported.insert((index, uncovered.id));
+        }
+        let reported = removal.was_covered || rows::entry(&key, &value)?.reported;
+        draft.writes.remove(key);
+        Ok(reported)
+    }
 }
 
-/// Which of two records of one access is better: the one in the smaller account; an update rather than its original;
-/// and whatever makes the choice the same for every order of arrival.
-fn rank(access: &Access) -> impl Ord {
-    use std::cmp::Reverse;
-    (Reverse(access.account.clone()), access.updates.is_some(), access.time, Reverse(access.event_id.clone()))
+/// Which of two records of one access is better: the one in the account that owns the secret, then in the smaller
+/// account; an update rather than its original; and whatever makes the choice the same for every order of arrival.
+fn rank(access: &Access) -> impl Ord + use<> {
+    let is_owner = access.secret.as_ref().is_some_and(|secret| secret.account == access.account);
+    let account = Reverse(access.account.clone());
+    (is_owner, account, access.updates.is_some(), access.time, Reverse(access.event_id.clone()))
+}
+
+/// The records of a page, so that of several which tell of one access the best comes first and is the one that is told.
+fn best_first(mut accesses: Vec<Access>) -> Vec<Access> {
+    let tells = |access: &Access| access.identity() != access.event_id;
+    if accesses.iter().any(tells) {
+        accesses.sort_by_cached_key(|access| Reverse(tells(access).then(|| rank(access))));
+    }
+    accesses
 }
 
 fn index_row(access: &Access, identity: &str, at: EventTime) -> IndexRow {

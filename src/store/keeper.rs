@@ -53,6 +53,9 @@ impl Keeper {
         let job: Job = Box::new(move |ledger| {
             let done = job(ledger);
             let failed = done.is_err();
+            if let Err(error) = &done {
+                tracing::error!(%error, "the store has failed");
+            }
             let answer = Box::new(move |synced: Result<(), StoreError>| {
                 // Nobody waits any more if the caller was dropped; the write stands all the same.
                 let _ = answer.send(done.and_then(|done| synced.map(|()| done)));
@@ -83,6 +86,9 @@ fn keep(mut ledger: Ledger, mut inbox: mpsc::Receiver<Job>, announce: &watch::Se
         failed = done.iter().any(|done| done.failed);
         let synced = ledger.sync();
         failed |= synced.is_err();
+        if let Err(error) = &synced {
+            tracing::error!(%error, "the store cannot make its rows durable");
+        }
         for done in done {
             (done.answer)(synced.as_ref().map(drop).map_err(Clone::clone));
         }

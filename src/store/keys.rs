@@ -7,13 +7,13 @@
 //! | key | value | what for |
 //! |---|---|---|
 //! | `v` | 4 bytes: schema version | refusing a store from the future |
-//! | `a` time:8 id | [`Access`](crate::model::Access) | every access, under the id it counts by; the truth of which all the rest could be rebuilt |
-//! | `i` id | time:8 hash:8 flag:1 id | every event id seen: where its access lies, and a hash that tells a repeat from another event under the same id; flag 1: only named by another record so far |
+//! | `a` time:8 id | [`Access`](crate::model::Access) | every access, under the id it counts by |
+//! | `i` id | time:8 hash:8 flag:1 id | every event id seen: where its access lies, and a hash that tells a repeat from another event under the same id; flag 1: only named by another record so far. A record that makes no sense is found by the byte 1 and hash:8 in place of an id |
 //! | `y` time:8 id | [`Access`](crate::model::Access) | records that repeat an access counted under another id (cross-account copies, updates) |
 //! | `m` rule:8 group:16 time:8 id | value:8 flags:1 | which accesses a rule counts, by group; flag 1: reported already |
 //! | `n` rule:8 group:16 first_end:8 incident:32 | [`Incident`](crate::detect::Incident) | incidents of a group, by time |
 //! | `o` incident:32 | the `n` key | incidents that are open |
-//! | `p` incident:32 segment:4 | list of time and id | covered accesses that no alert holds yet, 500 a segment |
+//! | `p` incident:32 segment:8 | list of time and id | covered accesses that no alert holds yet, 150 a segment |
 //! | `q` seq:8 | [`AlertRow`](super::AlertRow) | every alert, in the order of decision |
 //! | `t` incident:32 seq:8 | nothing | the alerts of an incident |
 //! | `e` seq:8 part:2 | list of event ids | the events that an alert holds |

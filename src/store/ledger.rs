@@ -5,8 +5,9 @@
 //! [`tick`](Ledger::tick): updates that are due, incidents that are over, sources that are blind. The dispatcher takes
 //! alerts out by [`next`](Ledger::next) and says what became of them by [`settle`](Ledger::settle).
 //!
-//! The truth is in the accesses: windows are worked out anew from them each time, so nothing here can drift. The only
-//! copies in memory are the open incidents, the sources' rows and the next alert number, all read back at the start.
+//! The truth is in the accesses: windows are worked out anew from them each time, and what was covered before a page is
+//! what the accesses before it say. The one thing that they do not show, that an access was reported elsewhere before a
+//! better record moved it, stands in its match row. The only copies in memory are the open incidents, the sources' rows and the next alert number, all read back at the start.
 //!
 //! Nothing is durable before [`sync`](Ledger::sync); [`Keeper`](super::Keeper) sees to that.
 
@@ -150,6 +151,21 @@ impl Ledger {
         &self.sources
     }
 
+    /// What has been read of `event_source` in `source`, as it counts at `now`. Where watching would begin in the future
+    /// the clock has been set back since, and it begins anew; the second value says so.
+    #[must_use]
+    pub fn coverage(&self, source: &SourceId, event_source: &str, now: WallTime) -> (Coverage, bool) {
+        let stored = self.sources.get(source).and_then(|row| row.coverage.get(event_source));
+        match stored {
+            Some(coverage) if coverage.since() <= now.second() => {
+                let mut coverage = coverage.clone();
+                coverage.discard_after(now);
+                (coverage, false)
+            }
+            stored => (self.unread_coverage(now), stored.is_some()),
+        }
+    }
+
     /// Keeps `coverage` as what has been read of `event_source` in `source`.
     pub fn cover(&mut self, source: &SourceId, event_source: &str, coverage: Coverage) -> Result<(), StoreError> {
         self.update_source(source, |row| {
@@ -176,23 +192,38 @@ impl Ledger {
         Ok(moved)
     }
 
+    /// Notes the account of a source's own records, where nobody else has said it.
+    pub fn learn_account(&mut self, source: &SourceId, account_id: &str) -> Result<(), StoreError> {
+        let is_news = self.sources.get(source).is_some_and(|row| row.account_id.is_none());
+        if is_news && !account_id.is_empty() {
+            self.update_source(source, |row| row.account_id = Some(account_id.to_owned()))?;
+        }
+        Ok(())
+    }
+
     /// The coverage of a feed that has never been read.
-    fn unread_coverage(&self, now: WallTime) -> Coverage {
+    pub(super) fn unread_coverage(&self, now: WallTime) -> Coverage {
         let since = now.minus(self.settings.backfill).second();
         Coverage::new(since, self.settings.lateness, self.settings.recheck)
     }
 
-    pub(super) fn update_source(
+    fn update_source(&mut self, source: &SourceId, change: impl FnOnce(&mut SourceRow)) -> Result<(), StoreError> {
+        let Some(mut row) = self.sources.get(source).cloned() else { return Ok(()) };
+        change(&mut row);
+        self.write_source(source, row, Writes::default())
+    }
+
+    /// Writes `row` together with `writes`.
+    pub(super) fn write_source(
         &mut self,
         source: &SourceId,
-        change: impl FnOnce(&mut SourceRow),
+        row: SourceRow,
+        mut writes: Writes,
     ) -> Result<(), StoreError> {
-        let Some(row) = self.sources.get_mut(source) else { return Ok(()) };
-        change(row);
-        let value = rows::encode(row)?;
-        let mut writes = Writes::default();
-        writes.put(source_key(source), value);
-        self.write(writes)
+        writes.put(source_key(source), rows::encode(&row)?);
+        self.write(writes)?;
+        self.sources.insert(source.clone(), row);
+        Ok(())
     }
 
     /// Whether this account is read in this Region.
@@ -243,7 +274,7 @@ impl Ledger {
             let unread = self.unread_coverage(now);
             let LedgerSettings { lateness, recheck, event_sources, .. } = self.settings.clone();
             self.update_source(&source, |row| {
-                row.coverage.retain(|name, _| event_sources.contains(name));
+                // One that is configured no more keeps what was read: should it come back, the gap shows.
                 for name in event_sources {
                     let coverage = row.coverage.entry(name).or_insert_with(|| unread.clone());
                     coverage.adopt(lateness, recheck, now);

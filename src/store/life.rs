@@ -1,7 +1,5 @@
 //! The life of incidents in the store: changes that a page brought, what time brings, and the alerts that follow.
 
-use std::collections::BTreeMap;
-
 use super::StoreError;
 use super::intake::Draft;
 use super::keys::{self, Key};
@@ -12,8 +10,11 @@ use crate::detect::{Change, Incident, IncidentId, Rule, RuleCard, State, about_s
 use crate::model::{Access, Alert, AlertKind, EventTime, Span, WallTime};
 use crate::trail::SourceId;
 
-/// Covered accesses in one `p` row.
-const SEGMENT: u64 = 500;
+/// Covered accesses in one `p` row: few enough that the longest ids fit a value.
+const SEGMENT: usize = 150;
+
+/// `p` rows that are told in one batch.
+const TOLD_AT_ONCE: usize = 8;
 
 /// Event ids in one `e` row.
 const IDS_A_ROW: usize = 150;
@@ -37,17 +38,19 @@ impl Ledger {
         open.iter().try_for_each(|(_, id)| self.tick_incident(id, now, flush))
     }
 
-    /// Notes that `source` was read through by a pass that began at `began`.
+    /// Notes that a pass from `began` until `now` has read `source` through. A blind source is sighted again unless that
+    /// took longer than it may be blind: then it would be blind again before the next pass can end.
     pub fn read_through(&mut self, source: &SourceId, began: WallTime, now: WallTime) -> Result<(), StoreError> {
         self.troubles.remove(source);
-        let Some(row) = self.sources.get(source) else { return Ok(()) };
-        if let Some(blind) = row.blind.clone() {
-            self.announce_source(source, AlertKind::Sighted, &blind, now)?;
+        let Some(mut row) = self.sources.get(source).cloned() else { return Ok(()) };
+        let mut writes = Writes::default();
+        if now.since(began) <= self.settings.stale_after
+            && let Some(blind) = row.blind.take()
+        {
+            self.announce_source(source, AlertKind::Sighted, &blind, now, &mut writes)?;
         }
-        self.update_source(source, |row| {
-            row.read_through = Some(began);
-            row.blind = None;
-        })
+        row.read_through = Some(now);
+        self.write_source(source, row, writes)
     }
 
     /// Notes why `source` could not be read through.
@@ -65,7 +68,7 @@ impl Ledger {
         let mut incident = change.incident;
         let mut moved = Vec::new();
         for id in &change.swallowed {
-            moved.extend(self.take_pending(id, &mut draft.writes)?);
+            moved.extend(self.take_pending(id, usize::MAX, &mut draft.writes)?);
         }
         moved.extend(change.covers.iter().map(|entry| Pending { at: entry.at, id: entry.id.to_string() }));
         match change.announce {
@@ -75,15 +78,11 @@ impl Ledger {
                 self.queue(&alert, &Audience::Named(&card.notify), &mut draft.writes)?;
             }
             Some(kind) => {
-                let mut pending = self.take_pending(&incident.id, &mut draft.writes)?;
+                let mut pending = self.take_pending(&incident.id, usize::MAX, &mut draft.writes)?;
                 pending.extend(moved);
-                let alerts = self.compose(card, &mut incident, kind, pending, draft)?;
-                self.queue_all(&alerts, &card.notify, &mut draft.writes)?;
+                self.tell(card, &mut incident, kind, pending, draft)?;
             }
-            None => {
-                let already = incident.pending.saturating_sub(moved.len() as u64);
-                self.append_pending(&incident.id, already, &moved, &mut draft.writes)?;
-            }
+            None => self.append_pending(&incident.id, moved, &mut draft.writes)?,
         }
         self.write_incident(incident, change.stored_at, &mut draft.writes)
     }
@@ -109,12 +108,7 @@ impl Ledger {
         }
         if incident.update_due(rule, now) || (flush && incident.pending > 0) {
             let card = rule.card();
-            let mut incident = incident.clone();
-            let mut draft = Draft::new(now);
-            self.tell_pending(&card, &mut incident, &mut draft)?;
-            let stored_at = incident.first_end;
-            self.write_incident(incident, Some(stored_at), &mut draft.writes)?;
-            return self.write(draft.writes);
+            self.tell_pending(id, &card, now)?;
         }
         Ok(())
     }
@@ -127,23 +121,35 @@ impl Ledger {
         why: Option<&str>,
         now: WallTime,
     ) -> Result<(), StoreError> {
+        self.tell_pending(id, card, now)?;
         let Some(mut incident) = self.open.get(id).cloned() else { return Ok(()) };
         let mut draft = Draft::new(now);
-        if incident.pending > 0 {
-            self.tell_pending(card, &mut incident, &mut draft)?;
-        }
         incident.state = State::Resolved;
-        let alert = resolved(card, &mut incident, why, now);
-        self.queue(&alert, &Audience::Named(&card.notify), &mut draft.writes)?;
+        // Nobody needs to hear that what they never heard of is over.
+        if incident.sequence > 0 {
+            let alert = resolved(card, &mut incident, why, now);
+            self.queue(&alert, &Audience::Named(&card.notify), &mut draft.writes)?;
+        }
         let stored_at = incident.first_end;
         self.write_incident(incident, Some(stored_at), &mut draft.writes)?;
         self.write(draft.writes)
     }
 
-    fn tell_pending(&mut self, card: &RuleCard, incident: &mut Incident, draft: &mut Draft) -> Result<(), StoreError> {
-        let pending = self.take_pending(&incident.id, &mut draft.writes)?;
-        let alerts = self.compose(card, incident, AlertKind::Updated, pending, draft)?;
-        self.queue_all(&alerts, &card.notify, &mut draft.writes)
+    /// Tells all that no alert holds yet, in batches of bounded size; between two of them the rest is still pending.
+    fn tell_pending(&mut self, id: &IncidentId, card: &RuleCard, now: WallTime) -> Result<(), StoreError> {
+        while let Some(mut incident) = self.open.get(id).filter(|incident| incident.pending > 0).cloned() {
+            let mut draft = Draft::new(now);
+            let pending = self.take_pending(id, TOLD_AT_ONCE, &mut draft.writes)?;
+            if pending.is_empty() {
+                return Err(rows::damaged(format!("{} pending accesses of incident {}", incident.pending, id.0)));
+            }
+            let kind = if incident.sequence == 0 { AlertKind::Opened } else { AlertKind::Updated };
+            self.tell(card, &mut incident, kind, pending, &mut draft)?;
+            let stored_at = incident.first_end;
+            self.write_incident(incident, Some(stored_at), &mut draft.writes)?;
+            self.write(draft.writes)?;
+        }
+        Ok(())
     }
 
     /// Whether `hold` has passed and nothing that could still belong to it can be unread, in any source that sees.
@@ -154,35 +160,44 @@ impl Ledger {
     /// Whether every source that is not blind has read `span`, as far as it lies within what it watches, at an age at
     /// which nothing more appears. With every source blind nobody can say so.
     fn is_settled(&self, span: Span) -> bool {
+        let configured = &self.settings.event_sources;
         let mut seeing = self.sources.values().filter(|row| row.blind.is_none()).peekable();
-        seeing.peek().is_some() && seeing.flat_map(|row| row.coverage.values()).all(|coverage| coverage.settled(span))
+        seeing.peek().is_some()
+            && seeing
+                .flat_map(|row| configured.iter().map(|name| row.coverage.get(name)))
+                .all(|coverage| coverage.is_some_and(|coverage| coverage.settled(span)))
     }
 
-    fn compose(
-        &self,
+    /// Queues the alerts that tell of `pending`, which has been taken off the incident's rows.
+    fn tell(
+        &mut self,
         card: &RuleCard,
         incident: &mut Incident,
         kind: AlertKind,
         mut pending: Vec<Pending>,
-        draft: &Draft,
-    ) -> Result<Vec<Alert>, StoreError> {
+        draft: &mut Draft,
+    ) -> Result<(), StoreError> {
         pending.sort_unstable();
+        incident.pending = incident.pending.saturating_sub(pending.len() as u64);
         let mut accesses: Vec<Access> = Vec::with_capacity(pending.len());
-        for Pending { id, .. } in pending {
-            let stored = match draft.accesses.get(&id) {
+        for Pending { id, .. } in &pending {
+            let stored = match draft.accesses.get(id) {
                 Some(access) => Some(access.clone()),
-                None => self.access(&id)?,
+                None => self.access(id)?,
             };
-            // Gone only if it is older than the retention, and with it everything that could be told about it.
-            accesses.extend(stored);
+            accesses
+                .push(stored.ok_or_else(|| rows::damaged(format!("access {id}, which is to be told, is missing")))?);
         }
-        Ok(compose(card, incident, kind, accesses, draft.now))
+        for alert in compose(card, incident, kind, accesses, draft.now) {
+            self.queue(&alert, &Audience::Named(&card.notify), &mut draft.writes)?;
+        }
+        Ok(())
     }
 
-    /// What no alert holds yet of incident `id`; the rows go.
-    fn take_pending(&self, id: &IncidentId, writes: &mut Writes) -> Result<Vec<Pending>, StoreError> {
+    /// What no alert holds yet of incident `id`, from at most so many rows, which go.
+    fn take_pending(&self, id: &IncidentId, rows: usize, writes: &mut Writes) -> Result<Vec<Pending>, StoreError> {
         let mut pending = Vec::new();
-        for row in self.kv.prefix(&keys::pending(id).end()) {
+        for row in self.kv.prefix(&keys::pending(id).end()).take(rows) {
             let (key, value) = row?;
             pending.extend(rows::decode::<Vec<Pending>>(&key, &value)?);
             writes.remove(key);
@@ -190,31 +205,24 @@ impl Ledger {
         Ok(pending)
     }
 
-    /// Adds to what no alert holds yet; `already` says how many there are. Segments are filled one after the other, so
-    /// that a page touches one or two rows however much is waiting.
-    fn append_pending(
-        &self,
-        id: &IncidentId,
-        already: u64,
-        more: &[Pending],
-        writes: &mut Writes,
-    ) -> Result<(), StoreError> {
-        let key =
-            |segment: u64| keys::pending(id).bytes(&u32::try_from(segment).unwrap_or(u32::MAX).to_be_bytes()).end();
-        let mut segments: BTreeMap<u64, Vec<Pending>> = BTreeMap::new();
-        if !already.is_multiple_of(SEGMENT) {
-            let last = key(already / SEGMENT);
-            if let Some(row) = self.kv.row(&last)? {
-                segments.insert(already / SEGMENT, rows::decode(&last, &row)?);
-            }
+    /// Adds to what no alert holds yet. The last row is filled first, so that a page touches one or two rows however
+    /// much is waiting.
+    fn append_pending(&self, id: &IncidentId, more: Vec<Pending>, writes: &mut Writes) -> Result<(), StoreError> {
+        if more.is_empty() {
+            return Ok(());
         }
-        for (place, pending) in (already..).zip(more) {
-            segments.entry(place / SEGMENT).or_default().push(pending.clone());
-        }
-        if !more.is_empty() {
-            for (segment, pending) in segments {
-                writes.put(key(segment), rows::encode(&pending)?);
+        let prefix = keys::pending(id).end();
+        let last = self.kv.prefix(&prefix).next_back().transpose()?;
+        let (segment, mut pending) = match last {
+            Some((key, value)) => {
+                let segment = keys::number_at(&key, prefix.len()).ok_or_else(|| rows::damaged("a p row".to_owned()))?;
+                (segment, rows::decode::<Vec<Pending>>(&key, &value)?)
             }
+            None => (0, Vec::new()),
+        };
+        pending.extend(more);
+        for (segment, pending) in (segment..).zip(pending.chunks(SEGMENT)) {
+            writes.put(keys::pending(id).number(segment).end(), rows::encode(&pending)?);
         }
         Ok(())
     }
@@ -239,10 +247,6 @@ impl Ledger {
             self.open.remove(&incident.id);
         }
         Ok(())
-    }
-
-    fn queue_all(&mut self, alerts: &[Alert], names: &[String], writes: &mut Writes) -> Result<(), StoreError> {
-        alerts.iter().try_for_each(|alert| self.queue(alert, &Audience::Named(names), writes))
     }
 
     /// Writes `alert` down and puts it into the outboxes of those who are to hear it.
@@ -300,9 +304,12 @@ impl Ledger {
             }
         }
         for source in stale {
+            let Some(mut row) = self.sources.get(&source).cloned() else { continue };
             let blind = Blindness { episode: episode_id(&source.to_string(), now), since: now };
-            self.announce_source(&source, AlertKind::Blind, &blind, now)?;
-            self.update_source(&source, |row| row.blind = Some(blind))?;
+            let mut writes = Writes::default();
+            self.announce_source(&source, AlertKind::Blind, &blind, now, &mut writes)?;
+            row.blind = Some(blind);
+            self.write_source(&source, row, writes)?;
         }
         Ok(())
     }
@@ -321,6 +328,7 @@ impl Ledger {
         kind: AlertKind,
         blind: &Blindness,
         now: WallTime,
+        writes: &mut Writes,
     ) -> Result<(), StoreError> {
         let labels = [("account", source.account.as_str()), ("region", source.region.as_str())];
         let seconds = match kind {
@@ -330,9 +338,7 @@ impl Ledger {
         let reason = self.troubles.get(source).cloned();
         let figures = (seconds.as_secs(), self.settings.stale_after.as_secs());
         let alert = about_source(kind, &blind.episode, &labels, figures, reason, now);
-        let mut writes = Writes::default();
-        self.queue(&alert, &Audience::Everybody, &mut writes)?;
-        self.write(writes)
+        self.queue(&alert, &Audience::Everybody, writes)
     }
 }
 

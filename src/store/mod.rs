@@ -23,4 +23,5 @@ pub use intake::Taken;
 pub use keeper::Keeper;
 pub use ledger::{Ledger, LedgerSettings, Recipient};
 pub use outbox::{Delivery, Next, Settlement};
+pub use prune::Sweep;
 pub use rows::{AlertRow, Blindness, DeliveryRow, FateRow, RuleRow, SourceRow, UnreadableRow};

@@ -5,12 +5,16 @@
 //! that there is one. Chains do not wait for each other.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::kv::Writes;
 use super::ledger::Ledger;
 use super::rows::{self, AlertRow, DeliveryRow, FateRow};
 use super::{StoreError, keys};
 use crate::model::{Alert, WallTime};
+
+/// No receiver is left alone for longer than this between two attempts.
+const LONGEST_WAIT: Duration = Duration::from_secs(2 * 3600);
 
 /// What an outbox has to offer.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,6 +84,7 @@ impl Ledger {
             }
             // Rows lie in the order in which they were queued, so none behind one that was never tried is due for
             // longer.
+            let row = due_by(row, now);
             let ends = but.is_some() || (row.attempts == 0 && row.next_at <= now);
             if first.as_ref().is_none_or(|(_, first)| row.next_at < first.next_at) {
                 first = Some((key, row));
@@ -182,6 +187,13 @@ impl Ledger {
         }
         Ok(true)
     }
+}
+
+/// A time that lies further ahead than any wait was set by a clock that has been set back since; and what was never
+/// tried waits for nothing.
+fn due_by(row: DeliveryRow, now: WallTime) -> DeliveryRow {
+    let is_due = row.attempts == 0 || row.next_at > now.plus(LONGEST_WAIT);
+    DeliveryRow { next_at: if is_due { row.next_at.min(now) } else { row.next_at }, ..row }
 }
 
 /// Notifier and number in the key of an outbox row.

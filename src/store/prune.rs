@@ -1,117 +1,154 @@
-//! Letting go of what is older than `retention`, in slices: each is a small batch of its own, so that pages and
-//! deliveries go on in between and the disk's space is used again.
+//! Letting go of what is older than `retention`: one sweep over the tables, in slices. Each slice is a small batch of
+//! its own, so that pages and deliveries go on in between and the disk's space is used again; a sweep that is broken
+//! off is simply begun anew an hour later.
 
 use super::StoreError;
-use super::keys;
-use super::kv::{MAX_BATCH, Writes};
+use super::keys::{self, Key};
+use super::kv::{MAX_BATCH, Row, Writes};
 use super::ledger::Ledger;
 use super::life::alert_rows;
 use super::rows::{self, AlertRow};
 use crate::detect::{Incident, State};
 use crate::model::{Access, EventTime, WallTime};
 
+/// Rows that one slice looks at: tables that are not sorted by time hold more that stays than that goes.
+const SLICE: usize = 1_000;
+
+/// The tables that are swept, in this order.
+const TABLES: [u8; 6] = [keys::ACCESS, keys::COPY, keys::UNREADABLE, keys::ALERT, keys::INCIDENT, keys::MATCH];
+
+/// Where a sweep goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sweep(Vec<u8>);
+
+/// What is to be done about one row.
+enum Verdict {
+    /// It goes, and these with it.
+    Goes(Vec<Vec<u8>>),
+    /// It stays.
+    Stays,
+    /// It stays, and so do all rows before this key.
+    StaysUpTo(Vec<u8>),
+    /// It stays, and so does the rest of its table.
+    RestStays,
+}
+
+impl Sweep {
+    /// From the beginning.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self(vec![TABLES[0]])
+    }
+
+    /// The beginning of the table after `table`.
+    fn after(table: u8) -> Option<Self> {
+        let place = TABLES.iter().position(|swept| *swept == table)?;
+        TABLES.get(place + 1).map(|table| Self(vec![*table]))
+    }
+}
+
 impl Ledger {
-    /// Removes one slice of what is older than the retention. Returns how many rows went; 0 when there is no more.
-    pub fn prune(&mut self, now: WallTime) -> Result<usize, StoreError> {
-        let floor = now.minus(self.settings.retention).second();
+    /// One slice of a sweep. Returns how many rows went, and where to go on; nothing there when the sweep is done.
+    pub fn prune(&mut self, sweep: &Sweep, now: WallTime) -> Result<(usize, Option<Sweep>), StoreError> {
+        let Some(floor) = self.floor(now) else { return Ok((0, None)) };
         let mut writes = Writes::default();
-        self.prune_accesses(floor, &mut writes)?;
-        self.prune_timed(keys::COPY, floor, &mut writes)?;
-        self.prune_timed(keys::UNREADABLE, floor, &mut writes)?;
-        self.prune_alerts(floor, &mut writes)?;
-        self.prune_incidents(floor, &mut writes)?;
+        let next = self.sweep(sweep, floor, &mut writes)?;
         let rows = writes.len();
         self.write(writes)?;
-        Ok(rows)
+        Ok((rows, next))
     }
 
-    fn prune_accesses(&self, floor: EventTime, writes: &mut Writes) -> Result<(), StoreError> {
-        for row in self.kv.range(&[keys::ACCESS], &keys::access(floor, "")) {
-            if writes.len() >= MAX_BATCH {
-                break;
-            }
-            let (key, value) = row?;
-            let access: Access = rows::decode(&key, &value)?;
-            writes.remove(keys::index(&access.event_id));
-            writes.remove(keys::index(access.identity()));
-            for active in self.rules.iter().filter(|active| active.rule.matches(&access)) {
-                let group = active.rule.group(&access);
-                writes.remove(keys::matched(active.id, group.id, access.time, access.identity()));
-            }
-            writes.remove(key);
-        }
-        Ok(())
+    /// Up to where things go; none while nothing may. That is the retention, less what a late access at its edge still
+    /// needs: the neighbours that its windows hold. What is covered and not told yet stays. And the local clock alone
+    /// deletes nothing: if it were a month ahead, that would be all there is.
+    fn floor(&self, now: WallTime) -> Option<EventTime> {
+        let confirmed = self.sources.values().filter_map(|row| row.read_through).max()?;
+        let oldest = now.min(confirmed).minus(self.settings.retention).second();
+        let margin = self.rules.iter().map(|active| active.rule.reach().saturating_add(active.rule.window)).max();
+        let untold = self.open.values().filter(|incident| incident.pending > 0).map(|incident| incident.first_access);
+        Some(untold.chain([oldest]).min()?.minus(margin.unwrap_or(0)))
     }
 
-    /// Copies and unreadable records, with the index rows that lead to them.
-    fn prune_timed(&self, table: u8, floor: EventTime, writes: &mut Writes) -> Result<(), StoreError> {
-        for row in self.kv.range(&[table], &keys::Key::of(table).time(floor).end()) {
-            if writes.len() >= MAX_BATCH {
+    fn sweep(&self, Sweep(from): &Sweep, floor: EventTime, writes: &mut Writes) -> Result<Option<Sweep>, StoreError> {
+        let Some(&table) = from.first() else { return Ok(None) };
+        for (looked_at, row) in self.kv.range(from, &[table + 1]).enumerate() {
+            let row = row?;
+            if row.0.first() != Some(&table) {
                 break;
             }
-            let (key, _) = row?;
-            match table {
-                keys::UNREADABLE => {
-                    let mark = keys::Key::of(keys::INDEX).text("unreadable:").bytes(key.get(9..).unwrap_or_default());
-                    writes.remove(mark.end());
+            if looked_at >= SLICE || writes.len() >= MAX_BATCH {
+                return Ok(Some(Sweep(row.0)));
+            }
+            match self.verdict(table, &row, floor)? {
+                Verdict::Goes(others) => {
+                    others.into_iter().for_each(|key| writes.remove(key));
+                    writes.remove(row.0);
                 }
-                _ => writes.remove(keys::index(keys::text_at(&key, 9).unwrap_or_default())),
+                Verdict::Stays => {}
+                Verdict::StaysUpTo(key) => return Ok(Some(Sweep(key))),
+                Verdict::RestStays => break,
             }
-            writes.remove(key);
         }
-        Ok(())
+        Ok(Sweep::after(table))
     }
 
-    /// Alerts that nobody waits for. They are numbered in the order of decision, so the old ones come first.
-    fn prune_alerts(&self, floor: EventTime, writes: &mut Writes) -> Result<(), StoreError> {
-        for row in self.kv.prefix(&[keys::ALERT]) {
-            let (key, value) = row?;
-            let alert: AlertRow = rows::decode(&key, &value)?;
-            if writes.len() >= MAX_BATCH || alert.decided >= floor.wall() {
-                break;
+    fn verdict(&self, table: u8, (key, value): &Row, floor: EventTime) -> Result<Verdict, StoreError> {
+        match table {
+            keys::ACCESS | keys::COPY | keys::UNREADABLE if keys::time_at(key, 1).is_none_or(|at| at >= floor) => {
+                Ok(Verdict::RestStays)
             }
-            let seq = keys::number_at(&key, 1).ok_or_else(|| rows::damaged("an alert's number".to_owned()))?;
-            let mut waiting = false;
-            for name in &alert.notifiers {
-                waiting |= self.kv.row(&keys::queue(name).number(seq).end())?.is_some();
+            keys::ACCESS => Ok(Verdict::Goes(self.rows_of_access(&rows::decode(key, value)?))),
+            keys::COPY => Ok(Verdict::Goes(vec![keys::index(keys::text_at(key, 9).unwrap_or_default())])),
+            keys::UNREADABLE => {
+                let hash = key.get(9..).unwrap_or_default();
+                Ok(Verdict::Goes(vec![Key::of(keys::INDEX).text(super::intake::UNREADABLE).bytes(hash).end()]))
             }
-            if waiting {
-                continue;
+            keys::ALERT => self.judge_alert(key, &rows::decode(key, value)?, floor),
+            keys::INCIDENT => {
+                let incident: Incident = rows::decode(key, value)?;
+                let goes = incident.state != State::Open && incident.last_end < floor;
+                Ok(if goes { Verdict::Goes(Vec::new()) } else { Verdict::Stays })
             }
-            for rows in alert_rows(seq) {
-                for row in self.kv.prefix(&rows.end()) {
-                    writes.remove(row?.0);
-                }
-            }
-            writes.remove(keys::alert_of(&alert.incident, seq));
-            writes.remove(key);
+            _ => self.judge_match(key, value, floor),
         }
-        Ok(())
     }
 
-    /// Incidents that are over, and what versions of rules that are gone have counted.
-    fn prune_incidents(&self, floor: EventTime, writes: &mut Writes) -> Result<(), StoreError> {
-        for row in self.kv.prefix(&[keys::INCIDENT]) {
-            if writes.len() >= MAX_BATCH {
-                return Ok(());
-            }
-            let (key, value) = row?;
-            let incident: Incident = rows::decode(&key, &value)?;
-            if incident.state != State::Open && incident.last_end < floor {
-                writes.remove(key);
+    /// What leads to an access and what has counted it.
+    fn rows_of_access(&self, access: &Access) -> Vec<Vec<u8>> {
+        let counting = self.rules.iter().filter(|active| active.rule.matches(access));
+        counting
+            .map(|active| keys::matched(active.id, active.rule.group(access).id, access.time, access.identity()))
+            .chain([keys::index(&access.event_id), keys::index(access.identity())])
+            .collect()
+    }
+
+    /// Alerts are numbered in the order of decision, so the old ones come first. One that somebody waits for stays.
+    fn judge_alert(&self, key: &[u8], alert: &AlertRow, floor: EventTime) -> Result<Verdict, StoreError> {
+        if alert.decided >= floor.wall() {
+            return Ok(Verdict::RestStays);
+        }
+        let seq = keys::number_at(key, 1).ok_or_else(|| rows::damaged("an alert's number".to_owned()))?;
+        for name in &alert.notifiers {
+            if self.kv.row(&keys::queue(name).number(seq).end())?.is_some() {
+                return Ok(Verdict::Stays);
             }
         }
-        let current: Vec<[u8; 8]> = self.rules.iter().map(|active| active.id.0).collect();
-        for row in self.kv.prefix(&[keys::MATCH]) {
-            if writes.len() >= MAX_BATCH {
-                return Ok(());
-            }
-            let (key, value) = row?;
-            let is_current = key.get(1..9).is_some_and(|id| current.iter().any(|current| current == id));
-            if !is_current && rows::entry(&key, &value)?.at < floor {
-                writes.remove(key);
+        let mut others = vec![keys::alert_of(&alert.incident, seq)];
+        for rows in alert_rows(seq) {
+            for row in self.kv.prefix(&rows.end()) {
+                others.push(row?.0);
             }
         }
-        Ok(())
+        Ok(Verdict::Goes(others))
+    }
+
+    /// What current versions of rules have counted goes with its accesses. What others have is looked for here.
+    fn judge_match(&self, key: &[u8], value: &[u8], floor: EventTime) -> Result<Verdict, StoreError> {
+        if let Some(active) = self.rules.iter().find(|active| key.get(1..9) == Some(&active.id.0[..])) {
+            let mut past = Key::of(keys::MATCH).bytes(&active.id.0).bytes(&[u8::MAX; 25]).end();
+            past.push(u8::MAX);
+            return Ok(Verdict::StaysUpTo(past));
+        }
+        Ok(if rows::entry(key, value)?.at < floor { Verdict::Goes(Vec::new()) } else { Verdict::Stays })
     }
 }

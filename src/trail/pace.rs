@@ -21,7 +21,7 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 const FASTEST: f64 = 2.0;
 
 /// Slower than this, the daemon would not keep up with an empty trail.
-const SLOWEST: f64 = 0.01;
+const SLOWEST: f64 = 0.001;
 
 /// The pace of requests to one source.
 #[derive(Clone, Debug)]

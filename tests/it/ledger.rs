@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use secretwatch::detect::{GroupKey, Rule};
 use secretwatch::model::{Access, Alert, AlertKind, EventTime, MAX_ACCESSES, MAX_BYTES, Span, WallTime};
-use secretwatch::store::{Ledger, LedgerSettings, Next, Settlement, StoreError};
+use secretwatch::store::{Ledger, LedgerSettings, Next, Settlement, StoreError, Sweep};
 use secretwatch::trail::SourceId;
 
 use crate::promise::{EVENT_SOURCE, START, access, drain, rule, settings, source};
@@ -54,6 +54,14 @@ fn ids(alerts: &[Alert]) -> Vec<&str> {
 fn take(ledger: &mut Ledger, page: Vec<Access>, at: WallTime) -> Vec<Alert> {
     ledger.take(page, at).unwrap();
     drain(ledger, at)
+}
+
+fn prune(ledger: &mut Ledger, at: WallTime) {
+    ledger.read_through(&source(), at, at).unwrap();
+    let mut sweep = Some(Sweep::begin());
+    while let Some(from) = sweep {
+        sweep = ledger.prune(&from, at).unwrap().1;
+    }
 }
 
 /// As if everything up to `at` had been read at `at`.
@@ -128,6 +136,139 @@ fn an_update_that_moves_an_access_does_not_tell_of_it_again_but_counts_where_it_
     moved.principal = access("x", START, "s", "right").principal;
     let alerts = take(&mut ledger, vec![moved, access("c", START + 1, "s", "right")], now());
     assert_eq!(ids(&alerts), ["c"], "together they cross, and the moved one was told before");
+}
+
+#[test]
+fn a_moved_access_is_in_one_place_only() {
+    let two = Rule { threshold: 2, ..rule("r") };
+    let mut ledger = ledger(vec![two]);
+    let a = access("a", START, "s", "p");
+    let moved = Access { time: EventTime(START + 1), ..update("u", &a) };
+    assert!(take(&mut ledger, vec![a], now()).is_empty());
+    assert!(take(&mut ledger, vec![moved], now()).is_empty(), "one access is not two");
+    assert_eq!(ids(&take(&mut ledger, vec![access("b", START + 2, "s", "p")], now())), ["u", "b"]);
+}
+
+#[test]
+fn those_that_crossed_with_a_moved_access_are_not_told_again() {
+    let two = Rule { threshold: 2, group_by: vec![GroupKey::Principal], ..rule("r") };
+    let mut ledger = ledger(vec![two]);
+    let (a, b) = (access("a", START, "s", "p"), access("b", START, "s", "p"));
+    assert_eq!(ids(&take(&mut ledger, vec![a.clone(), b], now())), ["a", "b"]);
+    let moved = Access { principal: access("x", START, "s", "other").principal, ..update("u", &a) };
+    take(&mut ledger, vec![moved], now());
+    take(&mut ledger, vec![access("c", START + 1, "s", "p")], later(1));
+    ledger.tick(later(2), true).unwrap();
+    assert_eq!(ids(&drain(&mut ledger, later(2))), ["c"]);
+}
+
+#[test]
+fn an_incident_that_has_nothing_to_tell_stays_silent() {
+    let mut ledger = Ledger::in_memory(
+        with_accounts(vec![Rule { group_by: vec![GroupKey::Account], ..rule("r") }], &["222222222222", "333333333333"]),
+        now(),
+    )
+    .unwrap();
+    assert_eq!(ids(&take(&mut ledger, vec![copy("e3", "333333333333", "s", "p")], now())), ["e3"]);
+    assert!(take(&mut ledger, vec![copy("e2", "222222222222", "s", "p")], now()).is_empty());
+    for id in with_accounts(Vec::new(), &["222222222222", "333333333333"]).sources {
+        let mut coverage = ledger.sources()[&id].coverage[EVENT_SOURCE].clone();
+        coverage.read(Span { from: coverage.since(), to: later(86_400).second() }, later(86_400));
+        ledger.cover(&id, EVENT_SOURCE, coverage).unwrap();
+    }
+    ledger.tick(later(86_400), true).unwrap();
+    assert_eq!(drain(&mut ledger, later(86_400)).len(), 1, "the one that was opened is over; the silent one just ends");
+}
+
+#[test]
+fn records_that_name_each_other_in_a_chain_are_one_access() {
+    let shared = copy("e", CALLER, "S", "p");
+    let late_update = Access { shared_event_id: None, ..update("u", &shared) };
+    let (e, u1) = (access("e", START, "s", "p"), access("u1", START, "s", "p"));
+    let u1 = Access { updates: Some("e".to_owned()), ..u1 };
+    let u2 = update("u2", &u1);
+    for records in [vec![shared, late_update], vec![e, u1, u2]] {
+        for order in permutations(&records) {
+            let mut ledger = ledger(vec![rule("r")]);
+            let mut told = Vec::new();
+            for record in &order {
+                told.extend(take(&mut ledger, vec![record.clone()], now()));
+            }
+            let names: Vec<&String> = order.iter().map(|record| &record.event_id).collect();
+            assert_eq!(ids(&told).len(), 1, "{names:?}");
+            assert_eq!(ledger.take(order.clone(), now()).unwrap().duplicates, order.len() as u64, "{names:?}");
+        }
+    }
+}
+
+fn permutations(records: &[Access]) -> Vec<Vec<Access>> {
+    if records.len() <= 1 {
+        return vec![records.to_vec()];
+    }
+    (0..records.len())
+        .flat_map(|first| {
+            let mut rest = records.to_vec();
+            let first = rest.remove(first);
+            permutations(&rest).into_iter().map(move |mut tail| {
+                tail.insert(0, first.clone());
+                tail
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn what_is_not_told_yet_is_not_let_go_of() {
+    let short = LedgerSettings {
+        retention: Duration::from_secs(3600),
+        ..settings(vec![Rule { update_every: 40_000, ..rule("r") }])
+    };
+    let mut ledger = Ledger::in_memory(short, now()).unwrap();
+    assert_eq!(ids(&take(&mut ledger, vec![access("a", START + 1799, "s", "p")], now())), ["a"]);
+    take(&mut ledger, vec![access("b", START + 1800, "s", "p")], now());
+    prune(&mut ledger, later(20_000));
+    ledger.tick(later(40_000), false).unwrap();
+    assert_eq!(ids(&drain(&mut ledger, later(40_000))), ["b"]);
+}
+
+#[test]
+fn a_clock_that_is_ahead_deletes_nothing() {
+    let mut ledger = ledger(vec![rule("r")]);
+    take(&mut ledger, vec![access("a", START, "s", "p")], now());
+    ledger.read_through(&source(), now(), now()).unwrap();
+    let (gone, _) = ledger.prune(&Sweep::begin(), later(400 * 86_400)).unwrap();
+    assert_eq!(gone, 0);
+    assert!(ledger.access("a").unwrap().is_some());
+}
+
+#[test]
+fn watching_that_would_begin_in_the_future_begins_anew() {
+    let mut ledger = ledger(vec![rule("r")]);
+    let before = now().minus(Duration::from_secs(86_400));
+    let (coverage, anew) = ledger.coverage(&source(), EVENT_SOURCE, before);
+    assert!(anew);
+    assert!(coverage.since() <= before.second());
+    read_all(&mut ledger, now());
+    assert!(!ledger.coverage(&source(), EVENT_SOURCE, now()).1);
+}
+
+#[test]
+fn a_storm_that_waits_is_told_whole() {
+    let mut ledger = ledger(vec![Rule { group_by: Vec::new(), ..rule("r") }]);
+    assert_eq!(ids(&take(&mut ledger, vec![access("first", START, "s", "p")], now())), ["first"]);
+    for page in 0..60 {
+        let page = (0..50).map(|i| access(&format!("e{page}-{i}"), START + page, "s", "p")).collect();
+        assert!(take(&mut ledger, page, now()).is_empty());
+    }
+    ledger.tick(later(900), false).unwrap();
+    let alerts = drain(&mut ledger, later(900));
+    let told: BTreeSet<&str> = ids(&alerts).into_iter().collect();
+    assert_eq!((told.len(), ids(&alerts).len()), (3000, 3000));
+    let mut left = 3000;
+    for alert in &alerts {
+        left -= alert.accesses.len() as u64;
+        assert_eq!((alert.kind, alert.accesses_omitted), (AlertKind::Updated, left));
+    }
 }
 
 #[test]
@@ -320,16 +461,36 @@ fn what_is_older_than_the_retention_goes_and_what_is_waiting_stays() {
     let long_after = later(31 * 86_400);
     read_all(&mut ledger, long_after);
     ledger.tick(long_after, false).unwrap();
-    while ledger.prune(long_after).unwrap() > 0 {}
+    prune(&mut ledger, long_after);
     assert_eq!(ledger.access("e5").unwrap(), None);
     let waiting = drain(&mut ledger, long_after);
     assert_eq!(waiting.iter().filter(|alert| alert.kind == AlertKind::Opened).count(), 299);
     assert_eq!(waiting.iter().filter(|alert| alert.kind == AlertKind::Resolved).count(), 300);
 
-    while ledger.prune(later(70 * 86_400)).unwrap() > 0 {}
+    prune(&mut ledger, later(70 * 86_400));
     assert!(ledger.bytes().unwrap() < 2_000, "{} bytes left", ledger.bytes().unwrap());
     let old = ledger.take(vec![access("too old", START, "s", "p")], long_after).unwrap();
     assert_eq!((old.too_old, old.accesses()), (1, 0));
+}
+
+#[test]
+fn what_an_old_version_of_a_rule_has_counted_goes_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut changed = rule("r");
+    changed.window = 61;
+    for rule in [rule("r"), changed] {
+        let mut ledger = Ledger::open(dir.path(), settings(vec![rule]), now()).unwrap();
+        let page = (0..50).map(|i| access(&format!("e{i}"), START + 1700, &format!("s{i}"), "p")).collect();
+        ledger.take(page, now()).unwrap();
+        drain(&mut ledger, now());
+    }
+    let mut ledger = Ledger::open(dir.path(), settings(Vec::new()), now()).unwrap();
+    drain(&mut ledger, now());
+    prune(&mut ledger, later(70 * 86_400));
+    drop(ledger);
+    let db = sled_in(dir.path());
+    let left: Vec<_> = db.iter().map(|row| row.unwrap().0[0] as char).collect();
+    assert_eq!(left, ['c', 'v'], "a source and the schema version");
 }
 
 #[test]
@@ -369,18 +530,22 @@ fn a_store_from_the_future_and_one_that_is_in_use_are_refused() {
     let held = open().unwrap();
     assert!(matches!(open(), Err(StoreError::Locked(path)) if path == dir.path()));
     drop(held);
-    let db = loop {
-        // sled lets go of its own lock in the background.
-        if let Ok(db) = sled::open(dir.path().join("db")) {
-            break db;
-        }
-        std::thread::yield_now();
-    };
+    let db = sled_in(dir.path());
     db.insert(b"v", &2u32.to_be_bytes()).unwrap();
     db.flush().unwrap();
     drop(db);
     let Err(error) = open() else { panic!("opened") };
     assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error}");
+}
+
+/// The store itself, once the ledger has let go of it: sled does that in the background.
+fn sled_in(state_dir: &std::path::Path) -> sled::Db {
+    loop {
+        if let Ok(db) = sled::open(state_dir.join("db")) {
+            return db;
+        }
+        std::thread::yield_now();
+    }
 }
 
 /// Records of a few accesses as they may come: alone, with updates, or as two accounts' copies.
@@ -446,6 +611,49 @@ proptest! {
             }
         }
         prop_assert_eq!(told, expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(crate::cases(128))]
+
+    #[test]
+    fn updates_that_say_something_else_tell_of_nothing_twice(
+        accesses in prop::collection::vec((0i64..120, 0..2u8), 2..12),
+        updates in prop::collection::vec((0usize..12, 0i64..120, 0..2u8), 1..8),
+        (threshold, window, seed) in (1u64..4, 1i64..60, any::<u64>()),
+    ) {
+        let rule = Rule { threshold, window, hold: 30, group_by: vec![GroupKey::Secret], ..rule("r") };
+        let mut ledger = ledger(vec![rule]);
+        let base: Vec<Access> = accesses
+            .iter()
+            .enumerate()
+            .map(|(i, (at, secret))| access(&format!("e{i}"), START + at, &format!("s{secret}"), "p"))
+            .collect();
+        let mut records = base.clone();
+        for (i, (of, at, secret)) in updates.iter().enumerate() {
+            let moved = access("", START + at, &format!("s{secret}"), "p");
+            records.push(update(&format!("u{i}"), &Access { event_id: format!("e{}", of % base.len()), ..moved }));
+        }
+        // Any order at all, from one number.
+        records.sort_by_key(|record| {
+            let id = record.event_id.bytes().fold(seed, |hash, byte| hash.rotate_left(7).wrapping_mul(31) ^ u64::from(byte));
+            id.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        });
+        let mut told = BTreeSet::new();
+        for page in records.chunks(3) {
+            ledger.take(page.to_vec(), now()).unwrap();
+            ledger.tick(now(), true).unwrap();
+            for alert in drain(&mut ledger, now()) {
+                prop_assert!(alert.kind == AlertKind::Resolved || !alert.accesses.is_empty());
+                for access in &alert.accesses {
+                    prop_assert!(told.insert(access.identity().to_owned()), "{} twice", access.identity());
+                }
+            }
+        }
+        if threshold == 1 {
+            prop_assert_eq!(told.len(), base.len());
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod accounts;
 mod changes;
 mod commands;
+mod documents;
 mod example_config;
 mod faults;
 mod kills;
@@ -12,6 +13,7 @@ mod notifiers;
 mod once;
 mod promise;
 mod rig;
+mod sources;
 mod stops;
 
 /// `few` cases of a property, or as many as `PROPTEST_CASES` says.

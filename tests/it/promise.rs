@@ -74,6 +74,7 @@ pub(crate) fn access(id: &str, at: i64, secret: &str, principal: &str) -> Access
         event_source: EVENT_SOURCE.to_owned(),
         shared_event_id: None,
         own: false,
+        counts_as: None,
         updates: None,
     }
 }

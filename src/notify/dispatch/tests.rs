@@ -326,7 +326,7 @@ async fn nobody_left_to_wake_it_is_no_reason_to_spin() {
 async fn nothing_is_sent_after_a_record_that_could_not_be_made() {
     let broken = Fake { broken: true, ..Fake::default() };
     let stage = Stage::with("a1 b1", Duration::ZERO, broken, ok);
-    assert_eq!(stage.run(1).await.unwrap_err().to_string(), "cannot write the outbox");
+    assert!(matches!(stage.run(1).await, Err(StoreError::Stopped)));
     assert_eq!(stage.sent(), "a1");
     assert_eq!(stage.dispatcher.stats(), stats(0, 0, 0));
 }
