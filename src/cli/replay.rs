@@ -106,6 +106,8 @@ impl Found {
 fn alerts(config: &Config, found: Found) -> Result<Vec<Alert>, StoreError> {
     let Found { mut accesses, sources, .. } = found;
     accesses.sort_by(|a, b| (a.time, &a.event_id).cmp(&(b.time, &b.event_id)));
+    // Folders often hold an event in more than one file, and a page in which it comes twice would be counted in pieces.
+    accesses.dedup();
     let Some(last) = accesses.last().map(|access| access.time) else { return Ok(Vec::new()) };
     let mut ledger = Ledger::in_memory(settings(config, &sources), last.wall())?;
     let taken = ledger.take(accesses, last.wall())?;

@@ -85,6 +85,7 @@ impl Kv {
         let lock = lock(state_dir)?;
         let path = state_dir.join("db");
         let is_new = !path.join("db").exists();
+        sweep(&path)?;
         let db = open_sled(&path)?;
         let file = path.join("db");
         let file = OpenOptions::new().write(true).open(&file).map_err(|source| io("open", &file, source))?;
@@ -254,22 +255,44 @@ fn lock(state_dir: &Path) -> Result<File, StoreError> {
         .write(true)
         .open(&path)
         .map_err(|source| io("open", &path, source))?;
-    let deadline = Instant::now() + ENDING;
+    let deadline = Instant::now() + LETTING_GO;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(RETRY),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(CLOSING_STEP),
             Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(state_dir.to_owned())),
             Err(TryLockError::Error(source)) => return Err(io("lock", &path, source)),
         }
     }
 }
 
-/// How long another instance may take to end that is ending already.
-const ENDING: Duration = Duration::from_millis(500);
+/// How long our own lock is tried for: a process that is being started by the one that had it holds it, too, from its
+/// fork to its exec.
+const LETTING_GO: Duration = Duration::from_millis(500);
 
-/// Between two attempts at a lock.
-const RETRY: Duration = Duration::from_millis(5);
+/// How long to wait between two looks at a lock.
+const CLOSING_STEP: Duration = Duration::from_millis(5);
+
+/// How the name ends of a snapshot that sled has not finished.
+const UNFINISHED: &str = ".generating";
+
+/// Removes what a process left behind that was killed while sled wrote a snapshot, which it does at every start. sled
+/// itself takes the torn file for the newest snapshot and refuses the whole store; what the snapshot would have said
+/// still stands in the log.
+fn sweep(path: &Path) -> Result<(), StoreError> {
+    let files = match path.read_dir() {
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        files => files.map_err(|source| io("read", path, source))?,
+    };
+    for file in files {
+        let file = file.map_err(|source| io("read", path, source))?.path();
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(UNFINISHED) {
+            std::fs::remove_file(&file).map_err(|source| io("remove", &file, source))?;
+        }
+    }
+    Ok(())
+}
 
 /// How long a closing handle may keep sled's own lock.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -286,7 +309,7 @@ fn open_sled(path: &Path) -> Result<sled::Db, StoreError> {
             // We hold the state directory's lock, so this can only be a handle of our own process that sled's threads
             // have not let go of yet: it closes in the background.
             Ok(Err(sled::Error::Io(error))) if is_lock(&error) && Instant::now() < deadline => {
-                std::thread::sleep(RETRY);
+                std::thread::sleep(CLOSING_STEP);
             }
             Ok(Err(error)) => return Err(unopened(error.to_string())),
             Err(panic) => return Err(unopened(panic_text(panic.as_ref()))),

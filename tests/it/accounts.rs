@@ -109,7 +109,9 @@ async fn without_the_owner_a_cross_account_access_counts_once() {
     for order in [[0, 1], [1, 0]] {
         let rig = both().await;
         let copies = copies(&rig, STRANGER);
-        order.map(|copy| rig.account.put(&copies[copy]));
+        for copy in order {
+            rig.account.put(&copies[copy]);
+        }
         rig.once_well().await;
         let told = rig.told();
         assert_eq!(told.kinds(), ["opened"]);

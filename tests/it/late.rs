@@ -49,10 +49,10 @@ async fn an_older_event_that_appears_after_a_newer_one_was_read() {
     let older = rig.account.put(&Record::read("prod/db").at(rig.ago(300)).visible_at(soon));
     let other = rig.account.put(&Record::read("prod/other").at(rig.ago(600)).visible_at(soon));
     let daemon = rig.daemon();
-    daemon.within("the newer", rig.receiver.until(|requests| !requests.is_empty())).await;
+    rig.until_covered(&daemon, "read", &BTreeSet::from([newer.clone()])).await;
     assert_eq!(rig.told().covered("read"), BTreeSet::from([newer.clone()]));
 
-    daemon.within("the other", rig.receiver.until(|requests| requests.len() == 2)).await;
+    rig.until_covered(&daemon, "read", &BTreeSet::from([newer.clone(), other.clone()])).await;
     rig.until_lookups(&daemon, 2).await;
     daemon.signal("TERM");
     daemon.ended().await.exits(0);
@@ -90,4 +90,16 @@ async fn a_thousand_events_within_the_quota() {
     for alert in rig.told().alerts() {
         assert!(alert["accesses"].as_array().unwrap().len() <= 500);
     }
+}
+
+#[tokio::test]
+async fn polls_may_go_by_the_calendar() {
+    let mut rig = Rig::new().await;
+    rig.poll("schedule", "\"* * * * * *\"").without_poll("interval");
+    let daemon = rig.daemon();
+    rig.until_lookups(&daemon, 1).await;
+    let read = rig.read("prod/db", 10);
+    rig.until_covered(&daemon, "read", &BTreeSet::from([read])).await;
+    daemon.signal("TERM");
+    daemon.ended().await.exits(0);
 }

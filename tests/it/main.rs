@@ -2,12 +2,14 @@
 
 mod accounts;
 mod changes;
+mod commands;
 mod documents;
 mod example_config;
 mod faults;
 mod kills;
 mod late;
 mod ledger;
+mod notifiers;
 mod once;
 mod promise;
 mod rig;

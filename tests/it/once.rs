@@ -189,6 +189,21 @@ async fn a_damaged_store_is_status_74() {
     }
 }
 
+/// sled writes a snapshot at each start, under such a name until it is whole, and a process may be killed meanwhile.
+#[tokio::test]
+async fn a_snapshot_that_was_not_finished_is_no_damage() {
+    let rig = Rig::new().await;
+    let mut expected = BTreeSet::from([rig.read("prod/db", 600)]);
+    rig.once_well().await;
+    for torn in [&b""[..], b"half a snap", &[0x5a; 500]] {
+        fs::write(rig.state_dir().join("db/snap.00000000FFFFFFFF.generating"), torn).unwrap();
+        expected.insert(rig.read("prod/db", 590));
+        rig.once_well().await;
+    }
+    assert_eq!(rig.told().covered("read"), expected);
+    assert_eq!(rig.told().kinds(), ["opened", "updated", "updated", "updated"]);
+}
+
 #[tokio::test]
 async fn a_second_instance_is_status_75() {
     let rig = Rig::new().await;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use secretwatch::demo::{Account, Record, Settings};
+use secretwatch::demo::{Account, Call, Record, Settings};
 use secretwatch::model::{EventTime, WallTime};
 
 pub(crate) use program::{Ended, Program};
@@ -71,6 +71,12 @@ impl Rig {
     /// Sets a key of `[poll]`; `value` is TOML.
     pub(crate) fn poll(&mut self, key: &str, value: &str) -> &mut Self {
         self.poll.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Leaves a key of `[poll]` out.
+    pub(crate) fn without_poll(&mut self, key: &str) -> &mut Self {
+        self.poll.remove(key);
         self
     }
 
@@ -157,9 +163,10 @@ impl Rig {
         program.within("alerts for every expected access", covered).await;
     }
 
-    /// Waits until the account was asked for a page that satisfies `which` and has not answered.
+    /// Waits until the account was asked for a further page and has not answered.
     pub(crate) async fn until_hanging(&self, program: &Program) {
-        let hanging = self.account.until(|account| account.calls().iter().any(|call| call.answer.is_none()));
+        let hangs = |call: &Call| call.answer.is_none() && call.parameters.get("NextToken").is_some();
+        let hanging = self.account.until(|account| account.calls_of("LookupEvents").iter().any(hangs));
         program.within("a request that hangs", hanging).await;
     }
 
