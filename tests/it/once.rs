@@ -164,8 +164,10 @@ async fn a_store_that_cannot_be_used_is_status_74() {
     rig.once().await.exits(74).says("state");
 }
 
-/// What may happen to a file, by its name.
-const DAMAGE: [(&str, fn(&[u8]) -> Vec<u8>); 5] = [
+/// What may happen to a file: what it is called, and what it makes of the content.
+type Damage = (&'static str, fn(&[u8]) -> Vec<u8>);
+
+const DAMAGE: [Damage; 5] = [
     ("overwritten", |bytes| (0..bytes.len()).map(|at| (at * 7919 % 251) as u8).collect()),
     ("overwritten by a page", |_| b"<html>It works!</html>".to_vec()),
     ("zeroed", |bytes| vec![0; bytes.len()]),

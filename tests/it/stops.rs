@@ -106,11 +106,12 @@ async fn alerts_wait_for_a_receiver_that_is_down_and_then_come_in_order() {
     let mut expected = BTreeSet::from([rig.read("a", 600)]);
     let daemon = rig.daemon();
     daemon.until_logged("notifier not reached").await;
-    for (secret, ago) in [("a", 590), ("b", 600), ("a", 580), ("b", 610)] {
+    for (step, (secret, ago)) in [("a", 590), ("b", 600), ("a", 580), ("b", 610)].into_iter().enumerate() {
+        // Each in a pass of its own, so that each is an alert of its own.
+        daemon.until_logged_times(" new=1 ", step + 1).await;
         expected.insert(rig.read(secret, ago));
-        // One that had begun before, the one that finds it, and one that begins when that is committed.
-        rig.until_lookups(&daemon, 3).await;
     }
+    daemon.until_logged_times(" new=1 ", 5).await;
     rig.receiver.come_up();
     rig.until_covered(&daemon, "read", &expected).await;
     daemon.signal("TERM");

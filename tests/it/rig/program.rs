@@ -60,6 +60,12 @@ impl Program {
         self.within(&format!("{text:?} in the log"), self.stderr.until(|said| said.contains(text))).await;
     }
 
+    /// Waits until `text` stands in its log so many times.
+    pub(crate) async fn until_logged_times(&self, text: &str, times: usize) {
+        let often = |said: &str| said.matches(text).count() >= times;
+        self.within(&format!("{text:?} in the log, {times} times"), self.stderr.until(often)).await;
+    }
+
     /// Waits until its standard output satisfies `holds`.
     pub(crate) async fn until_printed(&self, what: &str, holds: impl Fn(&str) -> bool) {
         self.within(what, self.stdout.until(holds)).await;

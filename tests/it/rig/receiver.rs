@@ -47,10 +47,13 @@ pub(crate) struct Receiver {
     place: Option<TcpSocket>,
 }
 
+/// How a test answers.
+type Decide = Box<dyn FnMut(&Request) -> Answer + Send>;
+
 /// What outlives each life of the server.
 struct Desk {
     requests: Mutex<Vec<Request>>,
-    answer: Mutex<Box<dyn FnMut(&Request) -> Answer + Send>>,
+    decide: Mutex<Decide>,
     news: watch::Sender<u64>,
 }
 
@@ -68,7 +71,7 @@ impl Receiver {
             address: place.local_addr().expect("a bound socket has an address"),
             desk: Arc::new(Desk {
                 requests: Mutex::default(),
-                answer: Mutex::new(Box::new(|_| Answer::Accept)),
+                decide: Mutex::new(Box::new(|_| Answer::Accept)),
                 news: watch::Sender::new(0),
             }),
             life: None,
@@ -110,7 +113,7 @@ impl Receiver {
 
     /// Answers each request as `decide` says.
     pub(crate) fn decides(&self, decide: impl FnMut(&Request) -> Answer + Send + 'static) {
-        *self.desk.answer.lock().unwrap() = Box::new(decide);
+        *self.desk.decide.lock().unwrap() = Box::new(decide);
     }
 
     /// Every request so far, in the order in which they came.
@@ -151,7 +154,7 @@ fn bound(address: SocketAddr) -> TcpSocket {
 async fn take(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let request = Request { headers, body, accepted: false };
-    let answer = (desk.answer.lock().unwrap())(&request);
+    let answer = (desk.decide.lock().unwrap())(&request);
     let number = {
         let mut requests = desk.requests.lock().unwrap();
         requests.push(request);
