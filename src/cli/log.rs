@@ -19,7 +19,8 @@ pub(super) enum Format {
 pub(super) fn start(format: Format, verbose: u8, quiet: bool) {
     let default = match (verbose, quiet) {
         (0, true) => "error",
-        (0, false) => "warn,secretwatch=info",
+        // What the SDK warns of, our own lines say shorter.
+        (0, false) => "error,secretwatch=info",
         (1, _) => "warn,secretwatch=debug",
         (_, _) => "info,secretwatch=trace",
     };

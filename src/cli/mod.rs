@@ -52,8 +52,15 @@ struct Args {
 }
 
 const AFTER_HELP: &str = "\
-Exit status: 0 done or stopped by a signal; 1 a pass was incomplete, or a file damaged; 2 (--once) an alert is still
-undelivered; 64 wrong usage; 74 the store cannot be used; 75 another instance uses it; 78 wrong configuration.";
+Exit status:
+   0  done, or stopped by a signal
+   1  a pass was incomplete, or a file was damaged
+   2  --once: an alert is still undelivered
+  64  wrong usage
+  70  a fault of the program
+  74  the store cannot be used
+  75  another instance uses it
+  78  wrong configuration";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -109,6 +116,10 @@ pub fn main() -> Exit {
             return exit;
         }
     };
+    if args.once && args.command.is_some() {
+        eprintln!("secretwatch: --once is for watching and goes with no command");
+        return Exit::Usage;
+    }
     let outcome = match &args.command {
         None if args.once => run::once(&args),
         None => run::daemon(&args),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::exit::{self, Exit};
 use super::{Args, Format, load};
 use crate::config::{self, Config, DEFAULT_PATH, Environment, LoadError};
-use crate::model::{Access, Alert, EventTime, Severity, Span, WallTime, read_record};
+use crate::model::{Access, Alert, AlertKind, EventTime, Severity, Span, WallTime, read_record};
 use crate::notify;
 use crate::store::{Ledger, LedgerSettings, Next, Recipient, Settlement, StoreError};
 use crate::trail::{Coverage, SourceId, Summary, read_paths};
@@ -49,10 +49,14 @@ pub(super) fn replay(args: &Args, paths: &[PathBuf], format: Format) -> Result<E
     }
     let counted = found.accesses.len();
     let (unreadable, ignored) = (found.unreadable, found.ignored);
-    let alerts = alerts(&config, found).map_err(|error| {
+    let mut alerts = alerts(&config, found).map_err(|error| {
         exit::tell(&error);
         Exit::Store
     })?;
+    if format == Format::Text {
+        // Mails do not say that it is over, unless asked to.
+        alerts.retain(|alert| alert.kind != AlertKind::Resolved);
+    }
     print_alerts(&alerts, format)?;
     summarise(&summary, counted, ignored, unreadable, &alerts);
     Ok(if summary.damaged > 0 || unreadable > 0 { Exit::Incomplete } else { Exit::Done })

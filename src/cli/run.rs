@@ -20,10 +20,6 @@ pub(super) fn daemon(args: &Args) -> Result<Exit, Exit> {
     let stop = stop_on_signals(&runtime)?;
     let ended = runtime.block_on(async {
         let aws = Aws::load().await;
-        tracing::info!(
-            version = env!("CARGO_PKG_VERSION"), state_dir = %config.state_dir.display(), rules = config.rules.len(),
-            notifiers = config.notifiers.len(), "watching"
-        );
         daemon::run(&config, &aws, stop).await
     });
     ended.map_err(|error| exit::fatal(&error))?;

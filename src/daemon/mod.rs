@@ -105,6 +105,10 @@ enum Wake {
 /// Runs until `stop` is cancelled.
 pub async fn run(config: &Config, aws: &Aws, stop: CancellationToken) -> Result<(), Fatal> {
     let plant = Plant::build(config, aws, Some(WallTime::now())).await?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"), state_dir = %config.state_dir.display(), rules = config.rules.len(),
+        notifiers = config.notifiers.len(), sources = plant.sources.len(), "watching"
+    );
     let Plant { keeper, thread, sources, watches, dispatchers, inventory } = plant;
     let (polls, _) = watch::channel(());
     let mut tasks = JoinSet::new();

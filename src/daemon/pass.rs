@@ -166,6 +166,9 @@ impl Watch {
                 Err(Ended::Stopped) => {
                     feed.broken = true;
                     report.read_through = false;
+                    if limits.deadline.is_some() && !limits.stop.is_cancelled() {
+                        report.failure.get_or_insert_with(|| "the time that it may take ran out".to_owned());
+                    }
                 }
                 Err(Ended::Failed(why)) => {
                     feed.broken = true;

@@ -92,6 +92,7 @@ name = "many-secrets-are-read"
 description = "One principal read ten secrets or more within a minute"
 severity = "high"
 events = ["GetSecretValue"]
+statistic = {{ distinct = "secret" }}
 threshold = 10
 window = "1m"
 group_by = ["principal"]

@@ -5,7 +5,7 @@
 //! everything has the alert's id. Everything that comes from a record goes through [`printable`], and a command is
 //! offered for copying only if every word of it is harmless to a shell: a caller chooses the names that stand in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Access, Alert, AlertKind, EventTime, Outcome, group_key_words, printable};
 
@@ -26,6 +26,9 @@ const ENDS: usize = 5;
 
 /// How many different values are shown with their counts.
 const TOP: usize = 5;
+
+/// Secrets named at most: each of them may have to be rotated.
+const SECRETS_MAX: usize = 30;
 
 /// SNS takes fewer than 100 characters.
 const SUBJECT_MAX: usize = 99;
@@ -123,12 +126,13 @@ fn ended(access: &Access) -> String {
 }
 
 fn several(page: &mut Page, accesses: &[Access]) {
-    page.counts("Secrets", accesses, |access| access.secret.as_ref().map(|secret| secret.name.clone()));
-    page.counts("Who", accesses, |access| Some(access.principal.key()));
-    page.counts("From", accesses, |access| access.source_ip.clone());
-    page.counts("Using", accesses, |access| access.user_agent.clone());
-    page.counts("Calls", accesses, |access| Some(format!("{}, {}", access.event, ended(access))));
-    page.counts("Where", accesses, |access| Some(format!("account {}, {}", access.account, access.region)));
+    page.counts("Secrets", SECRETS_MAX, accesses, |access| access.secret.as_ref().map(|secret| secret.name.clone()));
+    page.counts("Who", TOP, accesses, |access| Some(access.principal.key()));
+    page.counts("Keys", TOP, accesses, |access| access.access_key_id.clone());
+    page.counts("From", TOP, accesses, |access| access.source_ip.clone());
+    page.counts("Using", TOP, accesses, |access| access.user_agent.clone());
+    page.counts("Calls", TOP, accesses, |access| Some(format!("{}, {}", access.event, ended(access))));
+    page.counts("Where", TOP, accesses, |access| Some(format!("account {}, {}", access.account, access.region)));
     page.gap();
     if accesses.len() <= LISTED_MAX {
         page.paragraph("The accesses (UTC):");
@@ -203,20 +207,35 @@ fn advice(page: &mut Page, alert: &Alert) {
         page.indented(&format!("Follow {runbook}"));
         return;
     }
-    let Some(access) = alert.accesses.last() else {
+    let Some(access) = most_telling(&alert.accesses) else {
         page.indented("Look at the earlier messages of this incident.");
         return;
     };
     page.step("1. Is this expected? Ask whoever is responsible for the principal above", None);
     page.step("2. See what else it did, in CloudTrail", look_up(access));
     if alert.accesses.iter().any(|access| access.outcome == Outcome::Success) {
-        page.step("3. If it is not: take its credentials away and rotate the secret", rotate(access));
+        let secrets: BTreeSet<_> =
+            alert.accesses.iter().filter_map(|it| it.secret.as_ref().map(|it| &it.name)).collect();
+        match secrets.len() {
+            0 | 1 => page.step("3. If it is not: take its credentials away and rotate the secret", rotate(access)),
+            _ => page.step(
+                "3. If it is not: take its credentials away and rotate all of these secrets, as in",
+                rotate(access),
+            ),
+        }
     } else {
         page.step("3. If it is not: take its credentials away; no secret was given out here", None);
     }
 }
 
-/// The newest access's key shows one session; the session's name, under which events are filed, is the next best.
+/// The newest access with the key that was used most: where a thief's reads are mixed with the ordinary ones of the role
+/// that was stolen, that is the thief's.
+fn most_telling(accesses: &[Access]) -> Option<&Access> {
+    let uses = |access: &Access| accesses.iter().filter(|other| other.access_key_id == access.access_key_id).count();
+    accesses.iter().max_by_key(|access| (uses(access), access.time))
+}
+
+/// The access's key shows one session; the session's name, under which events are filed, is the next best.
 fn look_up(access: &Access) -> Option<[String; 3]> {
     let (key, value) = match (&access.access_key_id, &access.principal.session, &access.principal.name) {
         (Some(id), ..) => ("AccessKeyId", id),
@@ -282,8 +301,8 @@ fn blind(page: &mut Page, alert: &Alert) {
     match &alert.runbook {
         Some(runbook) => page.indented(&format!("Follow {runbook}")),
         None => {
-            page.indented("Run this where secretwatch runs; it says what is missing:");
-            page.command(std::iter::once("secretwatch doctor"));
+            page.indented("Its log says what is missing. Where it runs as a service:");
+            page.command(std::iter::once("journalctl -u secretwatch"));
         }
     }
 }
@@ -355,7 +374,7 @@ impl Page {
     }
 
     /// The most frequent values with their counts, or the only one without. Nothing if no access has one.
-    fn counts(&mut self, label: &str, accesses: &[Access], value: impl Fn(&Access) -> Option<String>) {
+    fn counts(&mut self, label: &str, most: usize, accesses: &[Access], value: impl Fn(&Access) -> Option<String>) {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         for value in accesses.iter().filter_map(value) {
             *counts.entry(value).or_default() += 1;
@@ -366,12 +385,11 @@ impl Page {
         let mut ranked: Vec<_> = counts.into_iter().collect();
         // Stable, so equal counts stay in the order of their names.
         ranked.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        for (place, (value, count)) in ranked.iter().take(TOP).enumerate() {
+        for (place, (value, count)) in ranked.iter().take(most).enumerate() {
             self.field(if place == 0 { label } else { "" }, &format!("{count} × {value}"));
         }
-        if ranked.len() > TOP {
-            let rest: usize = ranked[TOP..].iter().map(|(_, count)| count).sum();
-            self.field("", &format!("and {} more ({rest} together)", ranked.len() - TOP));
+        if ranked.len() > most {
+            self.field("", &format!("and {} more", ranked.len() - most));
         }
     }
 

@@ -145,12 +145,13 @@ Who         36 × arn:aws:iam::111122223333:role/deploy
             1 × arn:aws:iam::111122223333:user/user25
             1 × arn:aws:iam::111122223333:user/user35
             1 × arn:aws:iam::111122223333:user/user5
+Keys        ASIAEXAMPLEEXAMPLE42
 From        12 × 203.0.113.7
             4 × 203.0.113.1
             4 × 203.0.113.2
             4 × 203.0.113.3
             4 × 203.0.113.4
-            and 3 more (12 together)
+            and 3 more
 Using       aws-cli/2.31.0
 Calls       36 × GetSecretValue, which succeeded
             4 × GetSecretValue, which was refused (AccessDenied)
@@ -211,6 +212,7 @@ accesses in all.
 Secrets     prod/db-password
 Who         1 × arn:aws:iam::111122223333:user/alice
             1 × arn:aws:iam::111122223333:user/bob
+Keys        ASIAEXAMPLEEXAMPLE42
 From        203.0.113.7
 Using       aws-cli/2.31.0
 Calls       GetSecretValue, which succeeded
@@ -361,8 +363,8 @@ CloudTrail keeps events for 90 days, and what was missed is read afterwards,
 back to what `retention` allows.
 
 What to do:
-  Run this where secretwatch runs; it says what is missing:
-     secretwatch doctor
+  Its log says what is missing. Where it runs as a service:
+     journalctl -u secretwatch
 
 Alert       5f2c9a1be07d44318d06c2a7b9e31f58
 Incident    a90b13de774c4f0f9b1d2ce86f4a0c35
