@@ -98,6 +98,7 @@ fn live_and_prune(dir: &Path, pages: u32) -> Result<(), StoreError> {
             let page = traffic.page();
             now = traffic::read_at(&page);
             traffic::commit(&mut ledger, page)?;
+            ledger.read_through(&traffic::source(), now, now)?;
             ledger.tick(now, false)?;
             hand_over(&mut ledger, now)?;
             ledger.sync()?;

@@ -123,6 +123,6 @@ pub(crate) fn commit(ledger: &mut Ledger, page: Vec<Access>) -> Result<(), Store
     Ok(())
 }
 
-fn source() -> SourceId {
+pub(crate) fn source() -> SourceId {
     SourceId { account: ACCOUNT.to_owned(), region: REGION.to_owned() }
 }

@@ -4,9 +4,9 @@
 //! - **`flush()` is not durable.** On Linux it ends in `sync_file_range`, which leaves the disk's cache alone; a power
 //!   cut loses acknowledged batches or the whole store. So [`Kv::sync`] calls `sync_all` on our own handle to sled's
 //!   file afterwards. Nothing may be told to the world before it returns.
-//! - **Large values hurt.** Overwriting values above some 64 KiB leaks files; [`MAX_VALUE`] is the bound that callers
-//!   keep to. Batches are bounded, too, by [`MAX_BATCH`], though up to a thousand rows made no difference to memory that
-//!   could be measured (`benches/README.md`).
+//! - **Large values and batches hurt.** Overwriting values above some 64 KiB leaks files, and memory
+//!   grows with the rows of a batch where their keys are scattered: half a gigabyte for a thousand. [`MAX_VALUE`] and
+//!   [`MAX_BATCH`] are the bounds that callers keep to; the figures stand in `benches/README.md`.
 //!
 //! In memory it is a `BTreeMap`: for `replay`, which must not touch the state, and for tests.
 
