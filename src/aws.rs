@@ -323,7 +323,7 @@ fn http_client() -> SharedHttpClient {
 mod tests {
     use super::*;
     use crate::loopback::{Answer, Loopback};
-    use crate::model::{EventTime, Outcome, Principal, Span, WallTime};
+    use crate::model::{EventTime, Principal, Span, fixture};
     use crate::trail::Query;
 
     const ROLE: &str = "arn:aws:iam::111122223333:role/watch/secretwatch";
@@ -345,32 +345,8 @@ mod tests {
     }
 
     fn access(event: &str, arn: &str) -> Access {
-        Access {
-            event_id: "e".to_owned(),
-            event: event.to_owned(),
-            time: EventTime(0),
-            seen: WallTime(0),
-            account: "111122223333".to_owned(),
-            region: "us-east-2".to_owned(),
-            secret: None,
-            principal: Principal { arn: Some(arn.to_owned()), ..Principal::default() },
-            source_ip: None,
-            user_agent: None,
-            access_key_id: None,
-            mfa: None,
-            vpc_endpoint: None,
-            invoked_by: None,
-            request_id: None,
-            outcome: Outcome::Success,
-            error: None,
-            error_message: None,
-            console: false,
-            event_source: String::new(),
-            shared_event_id: None,
-            own: false,
-            counts_as: None,
-            updates: None,
-        }
+        let principal = Principal { arn: Some(arn.to_owned()), ..Principal::default() };
+        Access { event: event.to_owned(), principal, ..fixture::access(0) }
     }
 
     #[test]
