@@ -197,7 +197,7 @@ impl Plant {
         let (keeper, thread) = Keeper::start(ledger);
 
         let inventory = Arc::new(Inventory::default());
-        let passes = pass_settings(config);
+        let passes = pass_settings(config, now);
         let watches = sources
             .iter()
             .map(|source| Watch::new(source.clone(), passes.clone(), keeper.clone(), inventory.clone()))
@@ -383,9 +383,10 @@ fn recipients(config: &Config) -> Vec<Recipient> {
         .collect()
 }
 
-fn pass_settings(config: &Config) -> PassSettings {
+fn pass_settings(config: &Config, now: WallTime) -> PassSettings {
     PassSettings {
         plan: PlanSettings {
+            interval: config.poll.cadence.longest_gap(now),
             lateness: config.poll.lateness,
             recheck: config.poll.recheck,
             // What is kept longer than AWS keeps it cannot be read any more, and an empty answer would not say so.

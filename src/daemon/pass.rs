@@ -187,7 +187,9 @@ impl Watch {
     fn plan(&self, feeds: &[Feed], now: WallTime) -> Vec<(Planned, usize)> {
         let mut readings: Vec<(Planned, usize)> = Vec::new();
         for (place, feed) in feeds.iter().enumerate() {
-            let plan = plan(&feed.coverage, now, &self.settings.plan, Budget::UNLIMITED);
+            let plan =
+                plan(&feed.coverage, &crate::trail::Density::default(), now, &self.settings.plan, Budget::UNLIMITED)
+                    .readings;
             readings.extend(plan.into_iter().map(|planned| (planned, place)));
         }
         readings.sort_by_key(|(planned, _)| planned.purpose);
@@ -238,7 +240,7 @@ impl Watch {
             let answer = limits.in_time(self.source.lookup.page(&query, token.as_deref())).await?;
             match answer {
                 Ok(page) => {
-                    self.pace.ok();
+                    self.pace.ok(sent);
                     (faults, throttles) = (0, 0);
                     self.learn_time(sent, page.date);
                     token.clone_from(&page.token);
