@@ -23,7 +23,7 @@ mod spans;
 
 pub use coverage::{Coverage, Fresh};
 pub use files::{Damage, Fault, MAX_FILE_BYTES, Origin, Summary, read_paths};
-pub use lookup::{Item, Lookup, LookupClass, LookupError, LookupPage, PAGE_EVENTS, Query};
+pub use lookup::{Filter, Item, Lookup, LookupClass, LookupError, LookupPage, PAGE_EVENTS, Query};
 pub use pace::Pace;
 pub use plan::{Budget, PlanSettings, Planned, Purpose, floor, lost, plan};
 pub use reading::{Reading, Step, Stuck};
