@@ -9,6 +9,7 @@
 //! never is.
 
 mod clock;
+mod heartbeat;
 mod inventory;
 mod pass;
 mod schedule;
@@ -22,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use self::heartbeat::Heartbeat;
 use self::schedule::{Calendar, Chore};
 use crate::aws::{Aws, AwsError, Source};
 use crate::config::{Cadence, Config};
@@ -30,6 +32,7 @@ use crate::notify::{BadNotifier, Dispatcher, Sender, with_causes};
 use crate::store::{Keeper, Ledger, LedgerSettings, Recipient, StoreError, Sweep};
 use crate::trail::PlanSettings;
 
+pub use heartbeat::BadHeartbeat;
 pub use inventory::Inventory;
 pub use pass::{Limits, PassSettings, Report, Watch};
 pub use schedule::BadSchedule;
@@ -67,6 +70,9 @@ pub enum Fatal {
     /// The calendar.
     #[error(transparent)]
     Schedule(#[from] BadSchedule),
+    /// The heartbeat.
+    #[error(transparent)]
+    Heartbeat(#[from] BadHeartbeat),
     /// A task ended in a way that no task should.
     #[error("a task of the daemon has ended unexpectedly")]
     Task(#[source] tokio::task::JoinError),
@@ -104,6 +110,7 @@ enum Wake {
 
 /// Runs until `stop` is cancelled.
 pub async fn run(config: &Config, aws: &Aws, stop: CancellationToken) -> Result<(), Fatal> {
+    let heartbeat = Heartbeat::new(config)?;
     let plant = Plant::build(config, aws, Some(WallTime::now())).await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"), state_dir = %config.state_dir.display(), rules = config.rules.len(),
@@ -118,6 +125,9 @@ pub async fn run(config: &Config, aws: &Aws, stop: CancellationToken) -> Result<
     for dispatcher in dispatchers {
         let (queued, stop) = (keeper.queued(), stop.clone());
         tasks.spawn(async move { dispatcher.run(queued, stop).await });
+    }
+    if let Some(heartbeat) = heartbeat {
+        tasks.spawn(heartbeat.run(keeper.clone(), stop.clone()));
     }
     let ended = turn(config, &keeper, &sources, &inventory, &polls, &mut tasks, &stop).await;
 
@@ -143,6 +153,7 @@ pub async fn run_once(
     stop: CancellationToken,
 ) -> Result<Once, Fatal> {
     let deadline = max_time.map(|length| Instant::now() + length);
+    let heartbeat = Heartbeat::new(config)?;
     let Plant { keeper, thread, watches, dispatchers, .. } = Plant::build(config, aws, None).await?;
     let mut passes = JoinSet::new();
     for mut watch in watches {
@@ -171,8 +182,11 @@ pub async fn run_once(
         drains.spawn(async move { dispatcher.drain(Some(drain_until), &stop).await.map(drop) });
     }
     finish(&mut drains).await?;
-    prune(keeper.clone(), PRUNE_ONCE, stop.clone()).await?;
     let undelivered = keeper.run(|ledger| ledger.undelivered()).await?;
+    if let Some(heartbeat) = heartbeat.filter(|_| read_through && undelivered == 0) {
+        heartbeat.once(drain_until, &stop).await;
+    }
+    prune(keeper.clone(), PRUNE_ONCE, stop.clone()).await?;
     close(keeper, thread).await;
     Ok(Once { read_through, undelivered, stopped: stop.is_cancelled() })
 }

@@ -8,6 +8,7 @@
 //! alert is sent (`notify`).
 
 mod error;
+mod health;
 mod intake;
 mod keeper;
 mod keys;
@@ -19,6 +20,7 @@ mod prune;
 mod rows;
 
 pub use error::StoreError;
+pub use health::{Health, Staleness, Waiting};
 pub use intake::Taken;
 pub use keeper::Keeper;
 pub use ledger::{Ledger, LedgerSettings, Recipient};
