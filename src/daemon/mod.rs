@@ -11,6 +11,7 @@
 //! never is.
 
 mod clock;
+mod heartbeat;
 mod inventory;
 mod outside;
 mod pass;
@@ -24,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use self::heartbeat::Heartbeat;
 use self::schedule::{Calendar, Chore};
 use crate::aws::{AwsError, Source};
 use crate::config::{Cadence, Config};
@@ -32,6 +34,7 @@ use crate::notify::{BadNotifier, Dispatcher, Sender, with_causes};
 use crate::store::{Home, Keeper, LedgerSettings, Recipient, StoreError, Sweep};
 use crate::trail::PlanSettings;
 
+pub use heartbeat::BadHeartbeat;
 pub use inventory::Inventory;
 pub use outside::Outside;
 pub use pass::{Limits, PassSettings, Report, Watch};
@@ -70,6 +73,9 @@ pub enum Fatal {
     /// The calendar.
     #[error(transparent)]
     Schedule(#[from] BadSchedule),
+    /// The heartbeat.
+    #[error(transparent)]
+    Heartbeat(#[from] BadHeartbeat),
     /// A task ended in a way that no task should.
     #[error("a task of the daemon has ended unexpectedly")]
     Task(#[source] tokio::task::JoinError),
@@ -112,6 +118,7 @@ enum Wake {
 
 /// Runs until `stop` is cancelled.
 pub async fn run(config: &Config, outside: &Outside, stop: CancellationToken) -> Result<(), Fatal> {
+    let heartbeat = Heartbeat::new(config)?;
     let plant = Plant::build(config, outside, Some(outside.clock.now())).await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"), state_dir = %config.state_dir.display(), rules = config.rules.len(),
@@ -127,6 +134,9 @@ pub async fn run(config: &Config, outside: &Outside, stop: CancellationToken) ->
     for dispatcher in dispatchers {
         let (queued, stop) = (keeper.queued(), stop.clone());
         tasks.spawn(async move { dispatcher.run(queued, stop).await });
+    }
+    if let Some(heartbeat) = heartbeat {
+        tasks.spawn(heartbeat.run(keeper.clone(), clock.clone(), stop.clone()));
     }
     let ended = turn(config, outside, &keeper, &census, &polls, &mut tasks, &stop).await;
 
@@ -153,6 +163,7 @@ pub async fn run_once(
 ) -> Result<Once, Fatal> {
     let deadline = max_time.map(|length| Instant::now() + length);
     let clock = outside.clock.clone();
+    let heartbeat = Heartbeat::new(config)?;
     let Plant { keeper, home, watches, dispatchers, .. } = Plant::build(config, outside, None).await?;
     let mut passes = JoinSet::new();
     for mut watch in watches {
@@ -181,8 +192,11 @@ pub async fn run_once(
         drains.spawn(async move { dispatcher.drain(Some(drain_until), &stop).await.map(drop) });
     }
     finish(&mut drains).await?;
-    prune(keeper.clone(), PRUNE_ONCE, clock, stop.clone()).await?;
     let undelivered = keeper.run(|ledger| ledger.undelivered()).await?;
+    if let Some(heartbeat) = heartbeat.filter(|_| read_through && undelivered == 0) {
+        heartbeat.once(drain_until, &stop).await;
+    }
+    prune(keeper.clone(), PRUNE_ONCE, clock, stop.clone()).await?;
     close(keeper, home).await;
     Ok(Once { read_through, undelivered, stopped: stop.is_cancelled() })
 }

@@ -22,8 +22,8 @@ use crate::model::{Access, EventTime, Unreadable, WallClock, WallTime, read_reco
 use crate::notify::with_causes;
 use crate::store::{Keeper, StoreError, Taken};
 use crate::trail::{
-    Budget, Coverage, Item, LookupClass, LookupPage, Pace, PlanSettings, Planned, Purpose, Query, Reading, SourceId,
-    floor, lost, plan,
+    Budget, Coverage, Filter, Item, LookupClass, LookupPage, Pace, PlanSettings, Planned, Purpose, Query, Reading,
+    SourceId, floor, lost, plan,
 };
 
 /// Passing faults in a row (5xx, broken replies, no connection) that one reading puts up with.
@@ -238,7 +238,7 @@ impl Watch {
         report: &mut Report,
     ) -> Result<(), Ended> {
         let mut reading = Reading::new(planned.span, began);
-        let mut query = Query { event_source: feed.event_source.clone(), span: planned.span };
+        let mut query = Query { filter: Filter::EventSource(feed.event_source.clone()), span: planned.span };
         let mut token: Option<String> = None;
         let (mut faults, mut throttles) = (0, 0);
         loop {
