@@ -711,3 +711,26 @@ fn health_tells_of_the_source_and_the_notifier_that_are_worst() {
     deliver(&mut ledger, "b", &accepted);
     assert_eq!(slowest(&ledger), Some(("a".to_owned(), later(3000))), "one that is refused waits on");
 }
+
+#[test]
+fn how_late_events_were_survives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let minutes = |count: u64| Duration::from_secs(count * 60);
+    let open = || Ledger::open(folder.path(), settings(vec![rule("r")]), now()).unwrap();
+    let mut ledger = open();
+    ledger.saw(&source(), &[minutes(3), minutes(4)]);
+    ledger.saw(&SourceId { account: "nobody".to_owned(), region: "nowhere".to_owned() }, &[minutes(9)]);
+    read_all(&mut ledger, now());
+    ledger.sync().unwrap();
+    drop(ledger);
+
+    let mut ledger = open();
+    let lately = ledger.sources()[&source()].visibility.lately();
+    assert_eq!((lately.count(), lately.sum()), (2, minutes(7)));
+    assert_eq!(ledger.sources()[&source()].visibility.quantile(0.5), Some(minutes(3)));
+
+    // Another account's events say nothing about this one's.
+    ledger.identify(&source(), "111111111111", now()).unwrap();
+    ledger.identify(&source(), "222222222222", now()).unwrap();
+    assert_eq!(ledger.sources()[&source()].visibility.lately().count(), 0);
+}
