@@ -13,6 +13,7 @@ mod heartbeat;
 mod inventory;
 mod pass;
 mod schedule;
+mod trouble;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;

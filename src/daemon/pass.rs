@@ -17,7 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
 use super::inventory::Inventory;
+use super::trouble::trouble;
 use crate::aws::{Identity, Source};
+use crate::detect::Trouble;
 use crate::model::{Access, EventTime, Unreadable, WallTime, read_record};
 use crate::notify::with_causes;
 use crate::store::{Keeper, StoreError, Taken};
@@ -80,7 +82,7 @@ pub struct Report {
     /// Whether everything that the plan held was read.
     pub read_through: bool,
     /// Why not, if something went wrong.
-    pub failure: Option<String>,
+    pub failure: Option<Trouble>,
 }
 
 /// One source under watch.
@@ -110,7 +112,7 @@ enum Ended {
     /// It was told to.
     Stopped,
     /// Something went wrong at the source.
-    Failed(String),
+    Failed(Trouble),
     /// The store cannot go on, and so nothing can.
     Store(StoreError),
 }
@@ -167,7 +169,7 @@ impl Watch {
                     feed.broken = true;
                     report.read_through = false;
                     if limits.deadline.is_some() && !limits.stop.is_cancelled() {
-                        report.failure.get_or_insert_with(|| "the time that it may take ran out".to_owned());
+                        report.failure.get_or_insert(Trouble::OutOfTime);
                     }
                 }
                 Err(Ended::Failed(why)) => {
@@ -244,7 +246,7 @@ impl Watch {
                     token.clone_from(&page.token);
                     self.take_page(feed, page, &mut reading, report).await?;
                     let Some(next) = &token else { return Ok(()) };
-                    reading.follow(next).map_err(|stuck| Ended::Failed(stuck.to_string()))?;
+                    reading.follow(next).map_err(|stuck| Ended::Failed(Trouble::Other(stuck.to_string())))?;
                 }
                 // Its date may be a proxy's, not AWS's: only an answer teaches the time.
                 Err(error) => match error.class {
@@ -252,19 +254,23 @@ impl Watch {
                         throttles += 1;
                         report.throttled += 1;
                         self.pace.throttled(WallTime::now(), 0.5 + fastrand::f64() / 2.0);
+                        self.note(trouble(&error, throttles, WallTime::now())).await?;
                     }
                     LookupClass::Transient if faults < MAX_FAULTS => {
                         tracing::debug!(source = %self.source.id, error = %with_causes(&error), "lookup failed; again");
+                        self.note(trouble(&error, throttles, WallTime::now())).await?;
                         pause(FIRST_FAULT_WAIT * (1 << faults), limits).await?;
                         faults += 1;
                     }
                     LookupClass::TokenRefused => {
-                        let Some(rest) = reading.restart() else { return Err(Ended::Failed(with_causes(&error))) };
+                        let Some(rest) = reading.restart() else {
+                            return Err(Ended::Failed(trouble(&error, throttles, WallTime::now())));
+                        };
                         tracing::info!(source = %self.source.id, "page token refused; reading the rest again");
                         query.span = rest;
                         token = None;
                     }
-                    _ => return Err(Ended::Failed(with_causes(&error))),
+                    _ => return Err(Ended::Failed(trouble(&error, throttles, WallTime::now()))),
                 },
             }
         }
@@ -353,6 +359,17 @@ impl Watch {
         report.taken.absorb(taken);
     }
 
+    /// Tells at once what a pass that goes on has met with: it may wait for longer than a source may be blind.
+    async fn note(&self, met: Trouble) -> Result<(), StoreError> {
+        let id = self.source.id.clone();
+        self.keeper
+            .run(move |ledger| {
+                ledger.not_read_through(&id, met);
+                Ok(())
+            })
+            .await
+    }
+
     async fn conclude(&self, started: WallTime, report: &Report) -> Result<(), StoreError> {
         let (id, read_through, failure) = (self.source.id.clone(), report.read_through, report.failure.clone());
         let now = WallTime::now();
@@ -376,7 +393,7 @@ impl Watch {
         let source = &self.source.id;
         match failure {
             Some(why) => {
-                tracing::warn!(%source, requests, throttled, records, new, duplicates, seconds, why, "pass incomplete");
+                tracing::warn!(%source, requests, throttled, records, new, duplicates, seconds, %why, "pass incomplete");
             }
             None => {
                 let read_through = report.read_through;
