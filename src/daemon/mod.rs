@@ -18,6 +18,7 @@ mod limits;
 mod outside;
 mod pass;
 mod schedule;
+mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;

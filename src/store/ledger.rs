@@ -18,7 +18,7 @@ use std::time::Duration;
 use super::kv::{Kv, Writes};
 use super::rows::{self, RuleRow, SourceRow};
 use super::{SimulatedDisk, StoreError, keys};
-use crate::detect::{Incident, IncidentId, Rule, RuleId};
+use crate::detect::{Incident, IncidentId, Rule, RuleId, Trouble};
 use crate::model::{EventTime, Severity, WallTime};
 use crate::trail::{Coverage, SourceId, Visibility};
 
@@ -81,7 +81,7 @@ pub struct Ledger {
     pub(super) sources: BTreeMap<SourceId, SourceRow>,
     pub(super) next_seq: u64,
     /// Why a source's last pass failed; for the alert that says it is blind.
-    pub(super) troubles: BTreeMap<SourceId, String>,
+    pub(super) troubles: BTreeMap<SourceId, Trouble>,
     /// Deliveries queued since the last [`sync`](Self::sync).
     queued: u64,
     unsynced: bool,

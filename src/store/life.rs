@@ -8,7 +8,9 @@ use super::keys::{self, Key};
 use super::kv::{MAX_VALUE, Writes};
 use super::ledger::Ledger;
 use super::rows::{self, AlertRow, Blindness, DeliveryRow, Pending, RuleRow};
-use crate::detect::{Change, Incident, IncidentId, Rule, RuleCard, State, about_source, compose, episode_id, resolved};
+use crate::detect::{
+    Change, Incident, IncidentId, Rule, RuleCard, State, Trouble, about_source, compose, episode_id, resolved,
+};
 use crate::model::{Access, Alert, AlertKind, EventTime, Span, WallTime};
 use crate::trail::SourceId;
 
@@ -67,9 +69,12 @@ impl Ledger {
         self.write_source(source, row, writes)
     }
 
-    /// Notes why `source` could not be read through.
-    pub fn not_read_through(&mut self, source: &SourceId, why: String) {
-        self.troubles.insert(source.clone(), why);
+    /// Notes why `source` could not be read through. That time ran out says less than what took the time, if that is
+    /// known.
+    pub fn not_read_through(&mut self, source: &SourceId, why: Trouble) {
+        if why != Trouble::OutOfTime || !self.troubles.contains_key(source) {
+            self.troubles.insert(source.clone(), why);
+        }
     }
 
     /// Writes what a page did to one incident.
@@ -349,9 +354,9 @@ impl Ledger {
             AlertKind::Sighted => now.since(blind.since),
             _ => self.unread_for(source, now),
         };
-        let reason = self.troubles.get(source).cloned();
+        let trouble = self.troubles.get(source);
         let figures = (seconds.as_secs(), self.settings.stale_after.as_secs());
-        let alert = about_source(kind, &blind.episode, &labels, figures, reason, now);
+        let alert = about_source(kind, &blind.episode, &labels, figures, trouble, now);
         self.queue(&alert, &Audience::Everybody, writes)
     }
 }

@@ -1,6 +1,7 @@
 //! Tests through the public surface: the library's, the program's, and what is shipped beside it.
 
 mod accounts;
+mod blind;
 mod changes;
 mod commands;
 mod documents;
