@@ -119,10 +119,14 @@ pub async fn run(config: &Config, outside: &Outside, stop: CancellationToken) ->
     );
     let Plant { keeper, home, watches, dispatchers, census } = plant;
     let clock = &outside.clock;
-    let (polls, _) = watch::channel(());
+    // A channel for each source: tokio wakes those who share one in an order drawn by lot, and equal worlds are to go the
+    // same way.
+    let mut polls = Vec::new();
     let mut tasks = JoinSet::new();
     for watch in watches {
-        tasks.spawn(watch_source(watch, polls.subscribe(), keeper.clone(), clock.clone(), stop.clone()));
+        let (poll, due) = watch::channel(());
+        polls.push(poll);
+        tasks.spawn(watch_source(watch, due, keeper.clone(), clock.clone(), stop.clone()));
     }
     for dispatcher in dispatchers {
         let (queued, stop) = (keeper.queued(), stop.clone());
@@ -229,7 +233,7 @@ async fn turn(
     outside: &Outside,
     keeper: &Keeper,
     census: &Census,
-    polls: &watch::Sender<()>,
+    polls: &[watch::Sender<()>],
     tasks: &mut JoinSet<Result<(), StoreError>>,
     stop: &CancellationToken,
 ) -> Result<(), Fatal> {
@@ -267,7 +271,7 @@ async fn turn(
             Wake::Ended(ended) => {
                 ended.map_err(Fatal::Task)??;
             }
-            Wake::Chore(Chore::Poll) => polls.send_modify(|()| {}),
+            Wake::Chore(Chore::Poll) => polls.iter().for_each(|poll| poll.send_modify(|()| {})),
             Wake::Chore(Chore::Prune) => {
                 tasks.spawn(prune(keeper.clone(), usize::MAX, outside.clock.clone(), stop.clone()));
             }
