@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
-use crate::model::WallTime;
+use crate::model::{WallClock, WallTime};
 use crate::notify::with_causes;
 use crate::store::{Health, Keeper, Staleness, StoreError, Waiting};
 
@@ -132,13 +132,18 @@ impl Heartbeat {
     }
 
     /// Pings while all is well, until told to stop.
-    pub(super) async fn run(mut self, keeper: Keeper, stop: CancellationToken) -> Result<(), StoreError> {
-        let began = WallTime::now();
+    pub(super) async fn run(
+        mut self,
+        keeper: Keeper,
+        clock: WallClock,
+        stop: CancellationToken,
+    ) -> Result<(), StoreError> {
+        let began = clock.now();
         let mut due = Instant::now();
         let mut before: Option<Answer> = None;
         while !stop.is_cancelled() {
             let health = keeper.run(|ledger| ledger.health()).await?;
-            let now = WallTime::now();
+            let now = clock.now();
             let answer = judge(health, began, self.patience, now);
             if before.as_ref().is_none_or(|before| std::mem::discriminant(before) != std::mem::discriminant(&answer)) {
                 answer.log(before.as_ref(), self.host(), now);

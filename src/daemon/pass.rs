@@ -20,7 +20,7 @@ use super::inventory::Inventory;
 use super::trouble::trouble;
 use crate::aws::{Identity, Source};
 use crate::detect::Trouble;
-use crate::model::{Access, EventTime, Unreadable, WallTime, read_record};
+use crate::model::{Access, EventTime, Unreadable, WallClock, WallTime, read_record};
 use crate::notify::with_causes;
 use crate::store::{Keeper, StoreError, Taken};
 use crate::trail::{
@@ -92,6 +92,8 @@ pub struct Watch {
     settings: PassSettings,
     keeper: Keeper,
     pace: Pace,
+    /// The local clock, and what is known of its error.
+    local: WallClock,
     clock: Clock,
     identity: Option<Identity>,
     /// When that was last asked for in vain.
@@ -126,13 +128,20 @@ impl From<StoreError> for Ended {
 impl Watch {
     /// A watch over `source` that has not read anything yet.
     #[must_use]
-    pub fn new(source: Source, settings: PassSettings, keeper: Keeper, inventory: Arc<Inventory>) -> Self {
+    pub fn new(
+        source: Source,
+        settings: PassSettings,
+        keeper: Keeper,
+        inventory: Arc<Inventory>,
+        local: WallClock,
+    ) -> Self {
         let pace = Pace::new(settings.requests_per_second);
         Self {
             source,
             settings,
             keeper,
             pace,
+            local,
             clock: Clock::default(),
             identity: None,
             identity_refused: None,
@@ -149,7 +158,7 @@ impl Watch {
     /// Reads through what is to be read at this time, as far as `limits` allow: the newest of every feed first.
     pub async fn pass(&mut self, limits: &Limits) -> Result<Report, StoreError> {
         self.learn_identity(limits).await?;
-        let started = WallTime::now();
+        let started = self.local.now();
         let began = self.clock.now(started);
         let mut report = Report { read_through: true, ..Report::default() };
         let mut feeds = Vec::new();
@@ -189,7 +198,9 @@ impl Watch {
     fn plan(&self, feeds: &[Feed], now: WallTime) -> Vec<(Planned, usize)> {
         let mut readings: Vec<(Planned, usize)> = Vec::new();
         for (place, feed) in feeds.iter().enumerate() {
-            let plan = plan(&feed.coverage, now, &self.settings.plan, Budget::UNLIMITED);
+            let plan =
+                plan(&feed.coverage, &crate::trail::Density::default(), now, &self.settings.plan, Budget::UNLIMITED)
+                    .readings;
             readings.extend(plan.into_iter().map(|planned| (planned, place)));
         }
         readings.sort_by_key(|(planned, _)| planned.purpose);
@@ -234,13 +245,13 @@ impl Watch {
         let (mut faults, mut throttles) = (0, 0);
         loop {
             self.wait_turn(planned.purpose, limits, report).await?;
-            let sent = WallTime::now();
+            let sent = self.local.now();
             self.pace.sent(sent);
             report.requests += 1;
             let answer = limits.in_time(self.source.lookup.page(&query, token.as_deref())).await?;
             match answer {
                 Ok(page) => {
-                    self.pace.ok();
+                    self.pace.ok(sent);
                     (faults, throttles) = (0, 0);
                     self.learn_time(sent, page.date);
                     token.clone_from(&page.token);
@@ -253,24 +264,24 @@ impl Watch {
                     LookupClass::Throttled if throttles < MAX_THROTTLES => {
                         throttles += 1;
                         report.throttled += 1;
-                        self.pace.throttled(WallTime::now(), 0.5 + fastrand::f64() / 2.0);
-                        self.note(trouble(&error, throttles, WallTime::now())).await?;
+                        self.pace.throttled(self.local.now(), 0.5 + fastrand::f64() / 2.0);
+                        self.note(trouble(&error, throttles, self.local.now())).await?;
                     }
                     LookupClass::Transient if faults < MAX_FAULTS => {
                         tracing::debug!(source = %self.source.id, error = %with_causes(&error), "lookup failed; again");
-                        self.note(trouble(&error, throttles, WallTime::now())).await?;
+                        self.note(trouble(&error, throttles, self.local.now())).await?;
                         pause(FIRST_FAULT_WAIT * (1 << faults), limits).await?;
                         faults += 1;
                     }
                     LookupClass::TokenRefused => {
                         let Some(rest) = reading.restart() else {
-                            return Err(Ended::Failed(trouble(&error, throttles, WallTime::now())));
+                            return Err(Ended::Failed(trouble(&error, throttles, self.local.now())));
                         };
                         tracing::info!(source = %self.source.id, "page token refused; reading the rest again");
                         query.span = rest;
                         token = None;
                     }
-                    _ => return Err(Ended::Failed(trouble(&error, throttles, WallTime::now()))),
+                    _ => return Err(Ended::Failed(trouble(&error, throttles, self.local.now()))),
                 },
             }
         }
@@ -284,7 +295,7 @@ impl Watch {
         reading: &mut Reading,
         report: &mut Report,
     ) -> Result<(), Ended> {
-        let seen = WallTime::now();
+        let seen = self.local.now();
         let times: Vec<EventTime> = page.items.iter().filter_map(|item| item.time).collect();
         report.records += page.items.len() as u64;
         let (accesses, unreadable) = self.parse(page.items, seen);
@@ -372,7 +383,7 @@ impl Watch {
 
     async fn conclude(&self, started: WallTime, report: &Report) -> Result<(), StoreError> {
         let (id, read_through, failure) = (self.source.id.clone(), report.read_through, report.failure.clone());
-        let now = WallTime::now();
+        let now = self.local.now();
         self.keeper
             .run(move |ledger| {
                 if read_through {
@@ -387,7 +398,7 @@ impl Watch {
 
     /// Says in one line what a pass did; at a level that lets quiet passes pass quietly.
     fn log(&self, started: WallTime, report: &Report) {
-        let seconds = WallTime::now().since(started).as_secs_f64();
+        let seconds = self.local.now().since(started).as_secs_f64();
         let Report { requests, throttled, records, taken, failure, .. } = report;
         let (new, duplicates) = (taken.accesses(), taken.duplicates);
         let source = &self.source.id;
@@ -410,12 +421,13 @@ impl Watch {
             return Ok(());
         }
         let answer = tokio::select! {
+            biased;
             answer = self.source.identity() => answer,
             () = limits.over() => return Ok(()),
         };
         match answer {
             Ok(identity) => {
-                let (id, account, now) = (self.source.id.clone(), identity.account.clone(), WallTime::now());
+                let (id, account, now) = (self.source.id.clone(), identity.account.clone(), self.local.now());
                 let moved = self.keeper.run(move |ledger| ledger.identify(&id, &account, now)).await?;
                 if moved {
                     let account = &identity.account;
@@ -440,7 +452,7 @@ impl Watch {
 
     /// Waits until the next request may go out, unless this reading is to end before it.
     async fn wait_turn(&mut self, purpose: Purpose, limits: &Limits, report: &mut Report) -> Result<(), Ended> {
-        let now = WallTime::now();
+        let now = self.local.now();
         let turn = Instant::now() + self.pace.next(now).since(now);
         if limits.stop.is_cancelled() || limits.deadline.is_some_and(|end| turn >= end) {
             return Err(Ended::Stopped);
@@ -476,6 +488,7 @@ impl Limits {
             }
         };
         tokio::select! {
+            biased;
             () = self.stop.cancelled() => {}
             () = deadline => {}
         }
@@ -493,6 +506,7 @@ impl Limits {
 
 async fn pause(length: Duration, limits: &Limits) -> Result<(), Ended> {
     tokio::select! {
+        biased;
         () = tokio::time::sleep(length) => Ok(()),
         () = limits.over() => Err(Ended::Stopped),
     }

@@ -8,7 +8,8 @@
 //!   grows with the rows of a batch where their keys are scattered: half a gigabyte for a thousand. [`MAX_VALUE`] and
 //!   [`MAX_BATCH`] are the bounds that callers keep to; the figures stand in `benches/README.md`.
 //!
-//! In memory it is a `BTreeMap`: for `replay`, which must not touch the state, and for tests.
+//! In memory it is a `BTreeMap`: for `replay`, which must not touch the state, and for tests; a [`SimulatedDisk`] can
+//! stand behind it, which says what of it survives.
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::StoreError;
+use super::simulated::SimulatedDisk;
 
 /// Bytes in one value at most.
 pub(super) const MAX_VALUE: usize = 48 * 1024;
@@ -55,6 +57,10 @@ impl Writes {
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
+
+    pub(super) fn rows(&self) -> &BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+        &self.0
+    }
 }
 
 /// The rows.
@@ -62,6 +68,8 @@ impl Writes {
 pub(super) enum Kv {
     Disk(Disk),
     Memory(BTreeMap<Vec<u8>, Vec<u8>>),
+    /// Memory, and what stands behind it.
+    Simulated(BTreeMap<Vec<u8>, Vec<u8>>, SimulatedDisk),
 }
 
 /// sled's folder, and what we hold of it.
@@ -105,7 +113,7 @@ impl Kv {
     pub(super) fn begun(&self) -> Result<(), StoreError> {
         match self {
             Self::Disk(disk) => disk.mark_begun(),
-            Self::Memory(_) => Ok(()),
+            Self::Memory(_) | Self::Simulated(..) => Ok(()),
         }
     }
 
@@ -113,10 +121,19 @@ impl Kv {
         Self::Memory(BTreeMap::new())
     }
 
+    pub(super) fn simulated(disk: &SimulatedDisk) -> Self {
+        Self::Simulated(disk.rows(), disk.clone())
+    }
+
+    /// Whether its calls may wait for a device, so that no task of the runtime may make them.
+    pub(super) fn blocks(&self) -> bool {
+        matches!(self, Self::Disk(_))
+    }
+
     /// Rows that one batch should hold at most.
     pub(super) fn max_batch(&self) -> usize {
         match self {
-            Self::Disk(_) => MAX_BATCH,
+            Self::Disk(_) | Self::Simulated(..) => MAX_BATCH,
             Self::Memory(_) => usize::MAX,
         }
     }
@@ -124,7 +141,7 @@ impl Kv {
     pub(super) fn row(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         match self {
             Self::Disk(disk) => Ok(disk.db.get(key)?.map(|value| value.to_vec())),
-            Self::Memory(rows) => Ok(rows.get(key).cloned()),
+            Self::Memory(rows) | Self::Simulated(rows, _) => Ok(rows.get(key).cloned()),
         }
     }
 
@@ -139,7 +156,7 @@ impl Kv {
                 let (key, value) = row?;
                 Ok((key.to_vec(), value.to_vec()))
             })),
-            Self::Memory(rows) => {
+            Self::Memory(rows) | Self::Simulated(rows, _) => {
                 let bounds: (Bound<Vec<u8>>, Bound<Vec<u8>>) =
                     (Bound::Included(from.to_vec()), Bound::Included(to.to_vec()));
                 if from > to {
@@ -160,7 +177,7 @@ impl Kv {
                 let (key, value) = row?;
                 Ok((key.to_vec(), value.to_vec()))
             })),
-            Self::Memory(rows) => {
+            Self::Memory(rows) | Self::Simulated(rows, _) => {
                 let prefix = prefix.to_vec();
                 let end = past(&prefix);
                 let bounds = (Bound::Included(prefix), end.map_or(Bound::Unbounded, Bound::Excluded));
@@ -183,12 +200,12 @@ impl Kv {
                 Ok(disk.db.apply_batch(batch)?)
             }
             Self::Memory(rows) => {
-                for (key, value) in writes.0 {
-                    match value {
-                        Some(value) => drop(rows.insert(key, value)),
-                        None => drop(rows.remove(&key)),
-                    }
-                }
+                lay(writes.0, rows);
+                Ok(())
+            }
+            Self::Simulated(rows, disk) => {
+                disk.apply(&writes)?;
+                lay(writes.0, rows);
                 Ok(())
             }
         }
@@ -202,6 +219,7 @@ impl Kv {
                 disk.file.sync_all().map_err(|source| io("sync", &disk.path, source))
             }
             Self::Memory(_) => Ok(()),
+            Self::Simulated(_, disk) => disk.sync(),
         }
     }
 
@@ -209,7 +227,9 @@ impl Kv {
     pub(super) fn bytes(&self) -> Result<u64, StoreError> {
         match self {
             Self::Disk(disk) => Ok(disk.db.size_on_disk()?),
-            Self::Memory(rows) => Ok(rows.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum()),
+            Self::Memory(rows) | Self::Simulated(rows, _) => {
+                Ok(rows.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum())
+            }
         }
     }
 }
@@ -232,6 +252,16 @@ impl Disk {
             File::open(&path).and_then(|file| file.sync_all()).map_err(|source| io("sync", &path, source))?;
         }
         Ok(())
+    }
+}
+
+/// Makes `rows` what they are after `writes`.
+pub(super) fn lay(writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>, rows: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
+    for (key, value) in writes {
+        match value {
+            Some(value) => drop(rows.insert(key, value)),
+            None => drop(rows.remove(&key)),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use super::kv::{Kv, Writes};
 use super::rows::{self, RuleRow, SourceRow};
-use super::{StoreError, keys};
+use super::{SimulatedDisk, StoreError, keys};
 use crate::detect::{Incident, IncidentId, Rule, RuleId, Trouble};
 use crate::model::{EventTime, Severity, WallTime};
 use crate::trail::{Coverage, SourceId, Visibility};
@@ -94,6 +94,11 @@ impl Ledger {
         Ok(ledger)
     }
 
+    /// Opens the store on `disk`.
+    pub fn simulated(disk: &SimulatedDisk, settings: LedgerSettings, now: WallTime) -> Result<Self, StoreError> {
+        Self::over(Kv::simulated(disk), settings, now)
+    }
+
     /// A ledger that leaves no trace.
     pub fn in_memory(settings: LedgerSettings, now: WallTime) -> Result<Self, StoreError> {
         Self::over(Kv::memory(), settings, now)
@@ -128,6 +133,11 @@ impl Ledger {
             self.unsynced = false;
         }
         Ok(std::mem::take(&mut self.queued))
+    }
+
+    /// Whether its calls may wait for a device.
+    pub(super) fn blocks(&self) -> bool {
+        self.kv.blocks()
     }
 
     /// Bytes that the store takes on disk.
