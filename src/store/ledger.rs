@@ -176,8 +176,12 @@ impl Ledger {
         }
     }
 
-    /// Keeps `coverage` as what has been read of `event_source` in `source`.
+    /// Keeps `coverage` as what has been read of `event_source` in `source`; something was, so what kept it from
+    /// answering is over.
     pub fn cover(&mut self, source: &SourceId, event_source: &str, coverage: Coverage) -> Result<(), StoreError> {
+        if self.troubles.get(source).is_some_and(Trouble::ends_with_an_answer) {
+            self.troubles.remove(source);
+        }
         self.update_source(source, |row| {
             row.coverage.insert(event_source.to_owned(), coverage);
         })
