@@ -302,7 +302,7 @@ async fn turn(
             }
             Wake::Chore(Chore::Poll) => {
                 let now = Instant::now();
-                polls.iter().for_each(|poll| drop(poll.send_replace(now)));
+                polls.iter().for_each(|poll| poll.send_modify(|due| *due = now));
             }
             Wake::Chore(Chore::Prune) => {
                 tasks.spawn(prune(keeper.clone(), usize::MAX, outside.clock.clone(), stop.clone()));

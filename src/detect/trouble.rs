@@ -70,6 +70,17 @@ impl Trouble {
         }
     }
 
+    /// Whether a single answer shows that it is over. What concerns one question of several, or how much there is to
+    /// read, is not.
+    #[must_use]
+    pub fn ends_with_an_answer(&self) -> bool {
+        match self {
+            Self::NoCredentials(_) | Self::Throttled { .. } | Self::Unreachable(_) => true,
+            Self::Denied(_) | Self::Refused(_) | Self::Behind { .. } => false,
+            Self::Clock { .. } | Self::OutOfTime | Self::Other(_) => false,
+        }
+    }
+
     /// The way out, in whole sentences; none where nobody knows it beforehand.
     #[must_use]
     pub fn advice(&self) -> Option<String> {

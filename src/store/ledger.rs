@@ -234,8 +234,12 @@ impl Ledger {
     }
 
     /// Keeps `coverage` as what has been read of `event_source` in `source`. It need not be durable before something
-    /// else is: losing it means reading again, and what was read is known.
+    /// else is: losing it means reading again, and what was read is known. Something was
+    /// answered, so what kept the source from answering is over.
     pub fn cover(&mut self, source: &SourceId, event_source: &str, coverage: Coverage) -> Result<(), StoreError> {
+        if self.troubles.get(source).is_some_and(Trouble::ends_with_an_answer) {
+            self.troubles.remove(source);
+        }
         self.update_source(source, |row| {
             row.coverage.insert(event_source.to_owned(), coverage);
         })

@@ -737,3 +737,22 @@ fn how_late_events_were_survives_a_restart() {
     ledger.identify(&source(), "222222222222", now()).unwrap();
     assert_eq!(ledger.sources()[&source()].visibility.lately().count(), 0);
 }
+
+#[test]
+fn an_answer_ends_what_kept_a_source_from_answering_and_nothing_else() {
+    let denied = || Trouble::Denied("no".to_owned());
+    for (met, expected) in [
+        (Trouble::Throttled { in_a_row: 2 }, None),
+        (Trouble::Unreachable("no".to_owned()), None),
+        (Trouble::NoCredentials("no".to_owned()), None),
+        (denied(), Some(denied())),
+        (Trouble::OutOfTime, Some(Trouble::OutOfTime)),
+    ] {
+        let mut ledger = ledger(vec![rule("r")]);
+        ledger.not_read_through(&source(), met.clone());
+        let why = |ledger: &Ledger| ledger.health().unwrap().stalest.and_then(|stalest| stalest.why);
+        assert_eq!(why(&ledger), Some(met));
+        read_all(&mut ledger, now());
+        assert_eq!(why(&ledger), expected);
+    }
+}
