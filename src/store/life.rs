@@ -17,7 +17,7 @@ const SEGMENT: usize = 150;
 const TOLD_AT_ONCE: usize = 8;
 
 /// Event ids in one `e` row.
-const IDS_A_ROW: usize = 150;
+pub(super) const IDS_A_ROW: usize = 150;
 
 /// Who is to hear an alert.
 enum Audience<'a> {

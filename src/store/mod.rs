@@ -7,6 +7,7 @@
 //! Absent on purpose: what counts and what an incident is (`detect`), which span to read next (`trail`), and how an
 //! alert is sent (`notify`).
 
+mod copy;
 mod error;
 mod intake;
 mod keeper;
@@ -16,7 +17,9 @@ mod ledger;
 mod life;
 mod outbox;
 mod prune;
+mod renew;
 mod rows;
+mod survey;
 
 pub use error::StoreError;
 pub use intake::Taken;
@@ -24,4 +27,6 @@ pub use keeper::Keeper;
 pub use ledger::{Ledger, LedgerSettings, Recipient};
 pub use outbox::{Delivery, Next, Settlement};
 pub use prune::Sweep;
+pub use renew::{Renewal, Renewed, renew};
 pub use rows::{AlertRow, Blindness, DeliveryRow, FateRow, RuleRow, SourceRow, UnreadableRow};
+pub use survey::{Damage, Survey, TableSize, survey};

@@ -490,7 +490,7 @@ fn what_an_old_version_of_a_rule_has_counted_goes_too() {
     drop(ledger);
     let db = sled_in(dir.path());
     let left: Vec<_> = db.iter().map(|row| row.unwrap().0[0] as char).collect();
-    assert_eq!(left, ['c', 'v'], "a source and the schema version");
+    assert_eq!(left, ['c', 'v', 'w'], "a source, the schema version and the number of writes");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod accounts;
 mod changes;
 mod commands;
+mod disk;
 mod documents;
 mod example_config;
 mod faults;
