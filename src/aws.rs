@@ -24,7 +24,7 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_runtime_api::client::http::{
-    HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
+    HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
 
 use crate::config::Account;
@@ -131,8 +131,13 @@ impl Aws {
 
     /// The same, where the loader already says some of it: how the demo aims at its account of straw.
     pub async fn from_loader(loader: ConfigLoader) -> Self {
+        Self::over(http_client(), loader).await
+    }
+
+    /// The same over a way to AWS of one's own: how a simulation answers without a network.
+    pub async fn over(http_client: impl HttpClient + 'static, loader: ConfigLoader) -> Self {
         let loader = loader
-            .http_client(http_client())
+            .http_client(http_client)
             .identity_cache(
                 aws_config::identity::IdentityCache::lazy()
                     .max_partitions(CACHED_IDENTITIES)
@@ -324,7 +329,7 @@ mod tests {
     use super::*;
     use crate::loopback::{Answer, Loopback};
     use crate::model::{EventTime, Principal, Span, fixture};
-    use crate::trail::Query;
+    use crate::trail::{Filter, Query};
 
     const ROLE: &str = "arn:aws:iam::111122223333:role/watch/secretwatch";
 
@@ -403,7 +408,7 @@ mod tests {
         let server = Loopback::serving([Answer::new(200, assumed), Answer::new(200, "{}")]).await;
         let sources = aws(&server).await.sources(&[account(Some(ROLE), &["us-east-1", "eu-west-1"])]).await.unwrap();
         let span = Span { from: EventTime(0), to: EventTime(1) };
-        let query = Query { event_source: "secretsmanager.amazonaws.com".to_owned(), span };
+        let query = Query { filter: Filter::EventSource("secretsmanager.amazonaws.com".to_owned()), span };
         for source in &sources {
             source.lookup.page(&query, None).await.unwrap();
         }

@@ -12,7 +12,7 @@ use super::run::{runtime, stop_on_signals};
 use super::{Args, Format, log};
 use crate::aws::Aws;
 use crate::config::{self, Config, Environment};
-use crate::daemon;
+use crate::daemon::{self, Outside};
 use crate::demo::{self, Demo, Message};
 
 const OPENING: &str = "\
@@ -47,7 +47,7 @@ async fn play(format: Format, stop: CancellationToken) -> Result<Exit, Exit> {
         async move { demo.play(stop).await }
     });
     let mails = tokio::spawn(print_mails(demo.clone(), format));
-    let ended = daemon::run(&config, &aws(&demo).await, stop).await;
+    let ended = daemon::run(&config, &Outside::machine(aws(&demo).await), stop).await;
     mails.abort();
     story.abort();
     demo.account.stop().await;

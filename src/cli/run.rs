@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::exit::{self, Exit};
 use super::{Args, load, log};
 use crate::aws::Aws;
-use crate::daemon;
+use crate::daemon::{self, Outside};
 
 /// Threads for the runtime: the work is waiting, and the store has a thread of its own.
 const WORKERS: usize = 2;
@@ -18,10 +18,7 @@ pub(super) fn daemon(args: &Args) -> Result<Exit, Exit> {
     log::start(args.log_format, args.verbose, false);
     let runtime = runtime()?;
     let stop = stop_on_signals(&runtime)?;
-    let ended = runtime.block_on(async {
-        let aws = Aws::load().await;
-        daemon::run(&config, &aws, stop).await
-    });
+    let ended = runtime.block_on(async { daemon::run(&config, &Outside::machine(Aws::load().await), stop).await });
     ended.map_err(|error| exit::fatal(&error))?;
     tracing::info!("stopped");
     Ok(Exit::Done)
@@ -33,10 +30,8 @@ pub(super) fn once(args: &Args) -> Result<Exit, Exit> {
     log::start(args.log_format, args.verbose, false);
     let runtime = runtime()?;
     let stop = stop_on_signals(&runtime)?;
-    let ended = runtime.block_on(async {
-        let aws = Aws::load().await;
-        daemon::run_once(&config, &aws, args.max_time, stop).await
-    });
+    let ended = runtime
+        .block_on(async { daemon::run_once(&config, &Outside::machine(Aws::load().await), args.max_time, stop).await });
     let once = ended.map_err(|error| exit::fatal(&error))?;
     if once.undelivered > 0 {
         tracing::warn!(deliveries = once.undelivered, "not everything was accepted; the next run goes on");

@@ -4,17 +4,20 @@
 //! together by `Plant`: a [`Watch`] for each source, which makes the passes; a dispatcher for each notifier; and one
 //! [`Keeper`] that all of them share, which is what makes their order of events one order.
 //!
+//! What both touch outside of the program is [`Outside`], which can be replaced as a whole.
+//!
 //! Sources do not wait for each other: each has a task of its own, and polls are a signal that a task which is still
 //! busy sees once it is done, so that passes over one source never overlap. Waits are raced against shutdown, work
 //! never is.
 
 mod clock;
+mod heartbeat;
 mod inventory;
+mod outside;
 mod pass;
 mod schedule;
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -22,15 +25,18 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use self::heartbeat::Heartbeat;
 use self::schedule::{Calendar, Chore};
-use crate::aws::{Aws, AwsError, Source};
+use crate::aws::{AwsError, Source};
 use crate::config::{Cadence, Config};
-use crate::model::WallTime;
+use crate::model::{WallClock, WallTime};
 use crate::notify::{BadNotifier, Dispatcher, Sender, with_causes};
-use crate::store::{Keeper, Ledger, LedgerSettings, Recipient, StoreError, Sweep};
+use crate::store::{Home, Keeper, LedgerSettings, Recipient, StoreError, Sweep};
 use crate::trail::PlanSettings;
 
+pub use heartbeat::BadHeartbeat;
 pub use inventory::Inventory;
+pub use outside::Outside;
 pub use pass::{Limits, PassSettings, Report, Watch};
 pub use schedule::BadSchedule;
 
@@ -67,6 +73,9 @@ pub enum Fatal {
     /// The calendar.
     #[error(transparent)]
     Schedule(#[from] BadSchedule),
+    /// The heartbeat.
+    #[error(transparent)]
+    Heartbeat(#[from] BadHeartbeat),
     /// A task ended in a way that no task should.
     #[error("a task of the daemon has ended unexpectedly")]
     Task(#[source] tokio::task::JoinError),
@@ -86,10 +95,15 @@ pub struct Once {
 /// Everything that runs, put together and not yet running.
 struct Plant {
     keeper: Keeper,
-    thread: JoinHandle<()>,
-    sources: Vec<Source>,
+    home: Home,
     watches: Vec<Watch>,
     dispatchers: Vec<Arc<Dispatcher<Keeper>>>,
+    census: Census,
+}
+
+/// Who is asked which secrets there are, and where the answers are kept.
+struct Census {
+    sources: Vec<Source>,
     inventory: Arc<Inventory>,
 }
 
@@ -103,23 +117,28 @@ enum Wake {
 }
 
 /// Runs until `stop` is cancelled.
-pub async fn run(config: &Config, aws: &Aws, stop: CancellationToken) -> Result<(), Fatal> {
-    let plant = Plant::build(config, aws, Some(WallTime::now())).await?;
+pub async fn run(config: &Config, outside: &Outside, stop: CancellationToken) -> Result<(), Fatal> {
+    let heartbeat = Heartbeat::new(config)?;
+    let plant = Plant::build(config, outside, Some(outside.clock.now())).await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"), state_dir = %config.state_dir.display(), rules = config.rules.len(),
-        notifiers = config.notifiers.len(), sources = plant.sources.len(), "watching"
+        notifiers = config.notifiers.len(), sources = plant.watches.len(), "watching"
     );
-    let Plant { keeper, thread, sources, watches, dispatchers, inventory } = plant;
+    let Plant { keeper, home, watches, dispatchers, census } = plant;
+    let clock = &outside.clock;
     let (polls, _) = watch::channel(());
     let mut tasks = JoinSet::new();
     for watch in watches {
-        tasks.spawn(watch_source(watch, polls.subscribe(), keeper.clone(), stop.clone()));
+        tasks.spawn(watch_source(watch, polls.subscribe(), keeper.clone(), clock.clone(), stop.clone()));
     }
     for dispatcher in dispatchers {
         let (queued, stop) = (keeper.queued(), stop.clone());
         tasks.spawn(async move { dispatcher.run(queued, stop).await });
     }
-    let ended = turn(config, &keeper, &sources, &inventory, &polls, &mut tasks, &stop).await;
+    if let Some(heartbeat) = heartbeat {
+        tasks.spawn(heartbeat.run(keeper.clone(), clock.clone(), stop.clone()));
+    }
+    let ended = turn(config, outside, &keeper, &census, &polls, &mut tasks, &stop).await;
 
     stop.cancel();
     let finished = tokio::time::timeout(LAST_WORDS, finish(&mut tasks)).await;
@@ -127,7 +146,7 @@ pub async fn run(config: &Config, aws: &Aws, stop: CancellationToken) -> Result<
         tracing::warn!(seconds = LAST_WORDS.as_secs(), "not all work in hand came to an end; nothing is lost by that");
         tasks.shutdown().await;
     }
-    close(keeper, thread).await;
+    close(keeper, home).await;
     // Of two that the store's end has reached, the one that met with its cause says more.
     match (ended, finished.unwrap_or(Ok(()))) {
         (Err(Fatal::Store(StoreError::Stopped)), Err(cause)) => Err(cause),
@@ -138,12 +157,14 @@ pub async fn run(config: &Config, aws: &Aws, stop: CancellationToken) -> Result<
 /// Reads every source once, delivers what is queued, and ends; the reading no later than after `max_time`.
 pub async fn run_once(
     config: &Config,
-    aws: &Aws,
+    outside: &Outside,
     max_time: Option<Duration>,
     stop: CancellationToken,
 ) -> Result<Once, Fatal> {
     let deadline = max_time.map(|length| Instant::now() + length);
-    let Plant { keeper, thread, watches, dispatchers, .. } = Plant::build(config, aws, None).await?;
+    let clock = outside.clock.clone();
+    let heartbeat = Heartbeat::new(config)?;
+    let Plant { keeper, home, watches, dispatchers, .. } = Plant::build(config, outside, None).await?;
     let mut passes = JoinSet::new();
     for mut watch in watches {
         let limits = Limits { stop: stop.clone(), polls: None, deadline };
@@ -160,7 +181,7 @@ pub async fn run_once(
     while let Some(ended) = passes.join_next().await {
         read_through &= ended.map_err(Fatal::Task)??.read_through;
     }
-    keeper.run(|ledger| ledger.tick(WallTime::now(), true)).await?;
+    tick(&keeper, &clock, true).await?;
     reading.cancel();
     finish(&mut deliveries).await?;
 
@@ -171,21 +192,25 @@ pub async fn run_once(
         drains.spawn(async move { dispatcher.drain(Some(drain_until), &stop).await.map(drop) });
     }
     finish(&mut drains).await?;
-    prune(keeper.clone(), PRUNE_ONCE, stop.clone()).await?;
     let undelivered = keeper.run(|ledger| ledger.undelivered()).await?;
-    close(keeper, thread).await;
+    if let Some(heartbeat) = heartbeat.filter(|_| read_through && undelivered == 0) {
+        heartbeat.once(drain_until, &stop).await;
+    }
+    prune(keeper.clone(), PRUNE_ONCE, clock, stop.clone()).await?;
+    close(keeper, home).await;
     Ok(Once { read_through, undelivered, stopped: stop.is_cancelled() })
 }
 
 impl Plant {
     /// Opens the store and makes the clients; asks nobody anything yet.
-    async fn build(config: &Config, aws: &Aws, awake_since: Option<WallTime>) -> Result<Self, Fatal> {
+    async fn build(config: &Config, outside: &Outside, awake_since: Option<WallTime>) -> Result<Self, Fatal> {
+        let Outside { aws, clock, disk } = outside;
         let sources = aws.sources(&config.accounts).await?;
         let settings = ledger_settings(config, &sources, awake_since);
         let state_dir = config.state_dir.clone();
-        let now = WallTime::now();
+        let (now, disk) = (clock.now(), disk.clone());
         let opened = tokio::task::spawn_blocking(move || {
-            let mut ledger = Ledger::open(&state_dir, settings, now)?;
+            let mut ledger = Outside::open(disk, &state_dir, settings, now)?;
             let orphans = ledger.bury_orphans(now)?;
             ledger.sync()?;
             Ok::<_, StoreError>((ledger, orphans))
@@ -194,30 +219,30 @@ impl Plant {
         if orphans > 0 {
             tracing::warn!(alerts = orphans, "alerts for notifiers that are gone are dead letters now");
         }
-        let (keeper, thread) = Keeper::start(ledger);
+        let (keeper, home) = Keeper::start(ledger);
 
         let inventory = Arc::new(Inventory::default());
-        let passes = pass_settings(config);
+        let passes = pass_settings(config, now);
         let watches = sources
             .iter()
-            .map(|source| Watch::new(source.clone(), passes.clone(), keeper.clone(), inventory.clone()))
+            .map(|source| Watch::new(source.clone(), passes.clone(), keeper.clone(), inventory.clone(), clock.clone()))
             .collect();
         let outbox = Arc::new(keeper.clone());
         let mut dispatchers = Vec::new();
         for notifier in config.notifiers.values() {
             let sender = Sender::new(notifier, |region| aws.sns(region))?;
-            dispatchers.push(Arc::new(Dispatcher::new(notifier, sender, outbox.clone())));
+            dispatchers.push(Arc::new(Dispatcher::new(notifier, sender, outbox.clone(), clock.clone())));
         }
-        Ok(Self { keeper, thread, sources, watches, dispatchers, inventory })
+        Ok(Self { keeper, home, watches, dispatchers, census: Census { sources, inventory } })
     }
 }
 
 /// The loop.
 async fn turn(
     config: &Config,
+    outside: &Outside,
     keeper: &Keeper,
-    sources: &[Source],
-    inventory: &Arc<Inventory>,
+    census: &Census,
     polls: &watch::Sender<()>,
     tasks: &mut JoinSet<Result<(), StoreError>>,
     stop: &CancellationToken,
@@ -227,7 +252,10 @@ async fn turn(
         Cadence::Every(interval) => (Some(*interval), None),
         Cadence::Cron(cron) => (None, Some(cron.as_str())),
     };
-    let calendar = Calendar::start(cron, &chores).await?;
+    let calendar = match outside.disk {
+        None => Calendar::start(cron, &chores).await?,
+        Some(_) => Calendar::by_tokios_time(&chores),
+    };
     let mut poll = interval.map(|interval| {
         // The first poll is made by each source's task on its own.
         let mut poll = tokio::time::interval_at(Instant::now() + interval, interval);
@@ -237,7 +265,7 @@ async fn turn(
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     if config.poll.inventory {
-        ask_inventory(sources, inventory);
+        census.ask();
     }
     loop {
         let wake = tokio::select! {
@@ -255,11 +283,11 @@ async fn turn(
             }
             Wake::Chore(Chore::Poll) => polls.send_modify(|()| {}),
             Wake::Chore(Chore::Prune) => {
-                tasks.spawn(prune(keeper.clone(), usize::MAX, stop.clone()));
+                tasks.spawn(prune(keeper.clone(), usize::MAX, outside.clock.clone(), stop.clone()));
             }
-            Wake::Chore(Chore::Inventory) if config.poll.inventory => ask_inventory(sources, inventory),
+            Wake::Chore(Chore::Inventory) if config.poll.inventory => census.ask(),
             Wake::Chore(Chore::Inventory) => {}
-            Wake::Tick => keeper.run(|ledger| ledger.tick(WallTime::now(), false)).await?,
+            Wake::Tick => tick(keeper, &outside.clock, false).await?,
         }
     }
     calendar.stop().await;
@@ -278,6 +306,7 @@ async fn watch_source(
     mut watch: Watch,
     mut polls: watch::Receiver<()>,
     keeper: Keeper,
+    clock: WallClock,
     stop: CancellationToken,
 ) -> Result<(), StoreError> {
     while !stop.is_cancelled() {
@@ -285,8 +314,9 @@ async fn watch_source(
         let limits = Limits { stop: stop.clone(), polls: Some(polls.clone()), deadline: None };
         watch.pass(&limits).await?;
         // What the pass has settled may be what an incident was waiting for.
-        keeper.run(|ledger| ledger.tick(WallTime::now(), false)).await?;
+        tick(&keeper, &clock, false).await?;
         tokio::select! {
+            biased;
             changed = polls.changed() => if changed.is_err() { break },
             () = stop.cancelled() => break,
         }
@@ -294,13 +324,20 @@ async fn watch_source(
     Ok(())
 }
 
+/// Lets what is due at this time happen; pending updates count as due if `flush`.
+async fn tick(keeper: &Keeper, clock: &WallClock, flush: bool) -> Result<(), StoreError> {
+    let now = clock.now();
+    keeper.run(move |ledger| ledger.tick(now, flush)).await
+}
+
 /// One sweep over what is older than the retention, with room for others between its slices; at most so many.
-async fn prune(keeper: Keeper, slices: usize, stop: CancellationToken) -> Result<(), StoreError> {
+async fn prune(keeper: Keeper, slices: usize, clock: WallClock, stop: CancellationToken) -> Result<(), StoreError> {
     let mut sweep = Some(Sweep::begin());
     let mut rows = 0;
     for _ in 0..slices {
         let Some(from) = sweep.take().filter(|_| !stop.is_cancelled()) else { break };
-        let (gone, next) = keeper.run(move |ledger| ledger.prune(&from, WallTime::now())).await?;
+        let now = clock.now();
+        let (gone, next) = keeper.run(move |ledger| ledger.prune(&from, now)).await?;
         rows += gone;
         sweep = next;
     }
@@ -310,21 +347,23 @@ async fn prune(keeper: Keeper, slices: usize, stop: CancellationToken) -> Result
     Ok(())
 }
 
-/// Asks every source for its secrets, beside everything else. Nothing depends on the answer.
-fn ask_inventory(sources: &[Source], inventory: &Arc<Inventory>) {
-    for source in sources {
-        let (source, inventory) = (source.clone(), inventory.clone());
-        tokio::spawn(async move {
-            match source.inventory().await {
-                Ok(listed) => {
-                    tracing::debug!(source = %source.id, secrets = listed.len(), "inventory");
-                    inventory.learn(listed);
+impl Census {
+    /// Asks every source for its secrets, beside everything else. Nothing depends on the answer.
+    fn ask(&self) {
+        for source in &self.sources {
+            let (source, inventory) = (source.clone(), self.inventory.clone());
+            tokio::spawn(async move {
+                match source.inventory().await {
+                    Ok(listed) => {
+                        tracing::debug!(source = %source.id, secrets = listed.len(), "inventory");
+                        inventory.learn(listed);
+                    }
+                    Err(error) => {
+                        tracing::info!(error = %with_causes(&error), "no inventory; alerts lack the arns of typed names");
+                    }
                 }
-                Err(error) => {
-                    tracing::info!(error = %with_causes(&error), "no inventory; alerts lack the arns of typed names");
-                }
-            }
-        });
+            });
+        }
     }
 }
 
@@ -338,11 +377,10 @@ async fn finish(tasks: &mut JoinSet<Result<(), StoreError>>) -> Result<(), Fatal
     outcome
 }
 
-/// Closes the store: its thread ends with the last keeper.
-async fn close(keeper: Keeper, thread: JoinHandle<()>) {
+/// Closes the store: it ends with the last keeper.
+async fn close(keeper: Keeper, home: Home) {
     drop(keeper);
-    let joined = tokio::task::spawn_blocking(move || thread.join()).await;
-    if !matches!(joined, Ok(Ok(()))) {
+    if !home.closed().await {
         tracing::error!("the store's thread did not end well");
     }
 }
@@ -383,9 +421,10 @@ fn recipients(config: &Config) -> Vec<Recipient> {
         .collect()
 }
 
-fn pass_settings(config: &Config) -> PassSettings {
+fn pass_settings(config: &Config, now: WallTime) -> PassSettings {
     PassSettings {
         plan: PlanSettings {
+            interval: config.poll.cadence.longest_gap(now),
             lateness: config.poll.lateness,
             recheck: config.poll.recheck,
             // What is kept longer than AWS keeps it cannot be read any more, and an empty answer would not say so.

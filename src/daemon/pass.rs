@@ -18,12 +18,12 @@ use tokio_util::sync::CancellationToken;
 use super::clock::Clock;
 use super::inventory::Inventory;
 use crate::aws::{Identity, Source};
-use crate::model::{Access, EventTime, Unreadable, WallTime, read_record};
+use crate::model::{Access, EventTime, Unreadable, WallClock, WallTime, read_record};
 use crate::notify::with_causes;
 use crate::store::{Keeper, StoreError, Taken};
 use crate::trail::{
-    Budget, Coverage, Item, LookupClass, LookupPage, Pace, PlanSettings, Planned, Purpose, Query, Reading, SourceId,
-    floor, lost, plan,
+    Budget, Coverage, Filter, Item, LookupClass, LookupPage, Pace, PlanSettings, Planned, Purpose, Query, Reading,
+    SourceId, floor, lost, plan,
 };
 
 /// Passing faults in a row (5xx, broken replies, no connection) that one reading puts up with.
@@ -90,6 +90,8 @@ pub struct Watch {
     settings: PassSettings,
     keeper: Keeper,
     pace: Pace,
+    /// The local clock, and what is known of its error.
+    local: WallClock,
     clock: Clock,
     identity: Option<Identity>,
     /// When that was last asked for in vain.
@@ -124,13 +126,20 @@ impl From<StoreError> for Ended {
 impl Watch {
     /// A watch over `source` that has not read anything yet.
     #[must_use]
-    pub fn new(source: Source, settings: PassSettings, keeper: Keeper, inventory: Arc<Inventory>) -> Self {
+    pub fn new(
+        source: Source,
+        settings: PassSettings,
+        keeper: Keeper,
+        inventory: Arc<Inventory>,
+        local: WallClock,
+    ) -> Self {
         let pace = Pace::new(settings.requests_per_second);
         Self {
             source,
             settings,
             keeper,
             pace,
+            local,
             clock: Clock::default(),
             identity: None,
             identity_refused: None,
@@ -147,7 +156,7 @@ impl Watch {
     /// Reads through what is to be read at this time, as far as `limits` allow: the newest of every feed first.
     pub async fn pass(&mut self, limits: &Limits) -> Result<Report, StoreError> {
         self.learn_identity(limits).await?;
-        let started = WallTime::now();
+        let started = self.local.now();
         let began = self.clock.now(started);
         let mut report = Report { read_through: true, ..Report::default() };
         let mut feeds = Vec::new();
@@ -187,7 +196,9 @@ impl Watch {
     fn plan(&self, feeds: &[Feed], now: WallTime) -> Vec<(Planned, usize)> {
         let mut readings: Vec<(Planned, usize)> = Vec::new();
         for (place, feed) in feeds.iter().enumerate() {
-            let plan = plan(&feed.coverage, now, &self.settings.plan, Budget::UNLIMITED);
+            let plan =
+                plan(&feed.coverage, &crate::trail::Density::default(), now, &self.settings.plan, Budget::UNLIMITED)
+                    .readings;
             readings.extend(plan.into_iter().map(|planned| (planned, place)));
         }
         readings.sort_by_key(|(planned, _)| planned.purpose);
@@ -227,18 +238,18 @@ impl Watch {
         report: &mut Report,
     ) -> Result<(), Ended> {
         let mut reading = Reading::new(planned.span, began);
-        let mut query = Query { event_source: feed.event_source.clone(), span: planned.span };
+        let mut query = Query { filter: Filter::EventSource(feed.event_source.clone()), span: planned.span };
         let mut token: Option<String> = None;
         let (mut faults, mut throttles) = (0, 0);
         loop {
             self.wait_turn(planned.purpose, limits, report).await?;
-            let sent = WallTime::now();
+            let sent = self.local.now();
             self.pace.sent(sent);
             report.requests += 1;
             let answer = limits.in_time(self.source.lookup.page(&query, token.as_deref())).await?;
             match answer {
                 Ok(page) => {
-                    self.pace.ok();
+                    self.pace.ok(sent);
                     (faults, throttles) = (0, 0);
                     self.learn_time(sent, page.date);
                     token.clone_from(&page.token);
@@ -251,7 +262,7 @@ impl Watch {
                     LookupClass::Throttled if throttles < MAX_THROTTLES => {
                         throttles += 1;
                         report.throttled += 1;
-                        self.pace.throttled(WallTime::now(), 0.5 + fastrand::f64() / 2.0);
+                        self.pace.throttled(self.local.now(), 0.5 + fastrand::f64() / 2.0);
                     }
                     LookupClass::Transient if faults < MAX_FAULTS => {
                         tracing::debug!(source = %self.source.id, error = %with_causes(&error), "lookup failed; again");
@@ -278,7 +289,7 @@ impl Watch {
         reading: &mut Reading,
         report: &mut Report,
     ) -> Result<(), Ended> {
-        let seen = WallTime::now();
+        let seen = self.local.now();
         let times: Vec<EventTime> = page.items.iter().filter_map(|item| item.time).collect();
         report.records += page.items.len() as u64;
         let (accesses, unreadable) = self.parse(page.items, seen);
@@ -355,7 +366,7 @@ impl Watch {
 
     async fn conclude(&self, started: WallTime, report: &Report) -> Result<(), StoreError> {
         let (id, read_through, failure) = (self.source.id.clone(), report.read_through, report.failure.clone());
-        let now = WallTime::now();
+        let now = self.local.now();
         self.keeper
             .run(move |ledger| {
                 if read_through {
@@ -370,7 +381,7 @@ impl Watch {
 
     /// Says in one line what a pass did; at a level that lets quiet passes pass quietly.
     fn log(&self, started: WallTime, report: &Report) {
-        let seconds = WallTime::now().since(started).as_secs_f64();
+        let seconds = self.local.now().since(started).as_secs_f64();
         let Report { requests, throttled, records, taken, failure, .. } = report;
         let (new, duplicates) = (taken.accesses(), taken.duplicates);
         let source = &self.source.id;
@@ -393,12 +404,13 @@ impl Watch {
             return Ok(());
         }
         let answer = tokio::select! {
+            biased;
             answer = self.source.identity() => answer,
             () = limits.over() => return Ok(()),
         };
         match answer {
             Ok(identity) => {
-                let (id, account, now) = (self.source.id.clone(), identity.account.clone(), WallTime::now());
+                let (id, account, now) = (self.source.id.clone(), identity.account.clone(), self.local.now());
                 let moved = self.keeper.run(move |ledger| ledger.identify(&id, &account, now)).await?;
                 if moved {
                     let account = &identity.account;
@@ -423,7 +435,7 @@ impl Watch {
 
     /// Waits until the next request may go out, unless this reading is to end before it.
     async fn wait_turn(&mut self, purpose: Purpose, limits: &Limits, report: &mut Report) -> Result<(), Ended> {
-        let now = WallTime::now();
+        let now = self.local.now();
         let turn = Instant::now() + self.pace.next(now).since(now);
         if limits.stop.is_cancelled() || limits.deadline.is_some_and(|end| turn >= end) {
             return Err(Ended::Stopped);
@@ -459,6 +471,7 @@ impl Limits {
             }
         };
         tokio::select! {
+            biased;
             () = self.stop.cancelled() => {}
             () = deadline => {}
         }
@@ -476,6 +489,7 @@ impl Limits {
 
 async fn pause(length: Duration, limits: &Limits) -> Result<(), Ended> {
     tokio::select! {
+        biased;
         () = tokio::time::sleep(length) => Ok(()),
         () = limits.over() => Err(Ended::Stopped),
     }

@@ -3,8 +3,13 @@
 //! The scheduler runs jobs side by side, starts a second run of one that is late, and stops without waiting. So a job
 //! here does nothing but drop a word into a queue; what it asks for is done by the daemon's loop, which knows about
 //! overlap and shutdown. If the queue is full, the chore asked for is waiting there already.
+//!
+//! It looks at the machine's clock. In a simulation, which has another, [`Calendar::by_tokios_time`] takes its place.
+
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
 /// Old rows are let go of once an hour: in slices, so that an hour's worth never holds up a page for long.
@@ -12,6 +17,9 @@ const PRUNE: &str = "0 23 * * * *";
 
 /// New secrets get their ARNs within the hour.
 const INVENTORY: &str = "0 41 * * * *";
+
+/// Between two chores where each comes once an hour.
+const HALF_AN_HOUR: Duration = Duration::from_secs(30 * 60);
 
 /// What is done by the calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +33,11 @@ pub(super) enum Chore {
 }
 
 /// The calendar; it ends when this is dropped.
-pub(super) struct Calendar {
-    scheduler: JobScheduler,
+pub(super) enum Calendar {
+    /// By the machine's clock.
+    Scheduler(JobScheduler),
+    /// By tokio's.
+    Task(JoinHandle<()>),
 }
 
 /// The calendar cannot be set up.
@@ -57,12 +68,28 @@ impl Calendar {
             scheduler.add(job).await.map_err(failed(chore, cron))?;
         }
         scheduler.start().await.map_err(failed(Chore::Prune, PRUNE))?;
-        Ok(Self { scheduler })
+        Ok(Self::Scheduler(scheduler))
     }
 
-    pub(super) async fn stop(mut self) {
-        if let Err(error) = self.scheduler.shutdown().await {
-            tracing::debug!(%error, "the calendar did not stop");
+    /// Prunes and lists secrets once an hour by tokio's time. There are no polls by the calendar here.
+    pub(super) fn by_tokios_time(chores: &mpsc::Sender<Chore>) -> Self {
+        let chores = chores.clone();
+        Self::Task(tokio::spawn(async move {
+            for chore in [Chore::Prune, Chore::Inventory].into_iter().cycle() {
+                tokio::time::sleep(HALF_AN_HOUR).await;
+                let _ = chores.try_send(chore);
+            }
+        }))
+    }
+
+    pub(super) async fn stop(self) {
+        match self {
+            Self::Scheduler(mut scheduler) => {
+                if let Err(error) = scheduler.shutdown().await {
+                    tracing::debug!(%error, "the calendar did not stop");
+                }
+            }
+            Self::Task(task) => task.abort(),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -15,6 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::callers::Caller;
 use super::clock::Clock;
+use super::door;
 use super::faults::{Injection, InjectionId};
 use super::lateness::Lateness;
 use super::records::Record;
@@ -145,6 +147,23 @@ impl Account {
     pub async fn start(settings: Settings) -> std::io::Result<Self> {
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port))).await?;
         let url = format!("http://{}", listener.local_addr()?);
+        let (account, end) = Self::closed(settings, url);
+        let serving = server::serve(listener, account.shared.clone());
+        tokio::spawn(async move {
+            serving.await;
+            end.send_replace(true);
+        });
+        Ok(account)
+    }
+
+    /// An account that listens nowhere: only [`Account::http_client`] leads to it. It needs no runtime and outlives
+    /// those that it is asked from.
+    #[must_use]
+    pub fn in_process(settings: Settings) -> Self {
+        Self::closed(settings, "http://account.invalid".to_owned()).0
+    }
+
+    fn closed(settings: Settings, url: String) -> (Self, watch::Sender<bool>) {
         let stop = CancellationToken::new();
         let shared = Arc::new(Shared {
             clock: settings.clock.clone(),
@@ -153,12 +172,13 @@ impl Account {
             stop: stop.clone(),
         });
         let (end, stopped) = watch::channel(false);
-        let serving = server::serve(listener, shared.clone());
-        tokio::spawn(async move {
-            serving.await;
-            end.send_replace(true);
-        });
-        Ok(Self { shared, url, _end: Arc::new(stop.drop_guard()), stopped })
+        (Self { shared, url, _end: Arc::new(stop.drop_guard()), stopped }, end)
+    }
+
+    /// Answers an SDK in this process, without a socket, whatever endpoint it believes to talk to.
+    #[must_use]
+    pub fn http_client(&self) -> SharedHttpClient {
+        door::client(Arc::clone(&self.shared))
     }
 
     /// Answers what is under way, lets go of what hangs, and closes.
@@ -168,7 +188,7 @@ impl Account {
         let _ = self.stopped.clone().wait_for(|stopped| *stopped).await;
     }
 
-    /// Where it listens: what `AWS_ENDPOINT_URL` has to be.
+    /// Where it listens: what `AWS_ENDPOINT_URL` has to be. Of one that listens nowhere, an address that leads nowhere.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`account`](Account) is the handle; [`clock`](Clock) says what time it is there; [`records`](Record)
 //! and [`callers`](Caller) say what happened and who did it; `trail`, `secrets`, `topics` and `sts` are the services;
-//! `wire` is their protocols and `server` the front door; [`faults`](Fault) are what goes wrong; [`traffic`] is the
+//! `wire` is their protocols, `server` the front door and `door` the one for whoever is in the same process; [`faults`](Fault) are what goes wrong; [`traffic`] is the
 //! story that `secretwatch demo` tells, and [`start`] sets the stage for it. Real SDKs read the account as if it were AWS; what AWS does beyond what this
 //! program needs is absent and refused in words rather than half done.
 //!
@@ -11,6 +11,7 @@
 mod account;
 mod callers;
 mod clock;
+mod door;
 mod faults;
 mod lateness;
 mod quota;

@@ -22,14 +22,15 @@ use crate::model::WallTime;
 pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let stop = shared.stop.clone();
     let router = Router::new()
-        .fallback(answer)
+        .fallback(|Held(shared): Held<Arc<Shared>>, request| answer(shared, request))
         .layer(DefaultBodyLimit::max(wire::MAX_BODY_BYTES))
         .with_state(Arc::clone(&shared));
     // The future of a server with graceful shutdown has no error to return but that of accepting, which axum retries.
     let _ = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
 }
 
-async fn answer(Held(shared): Held<Arc<Shared>>, request: axum::extract::Request) -> Response {
+/// Answers one request, wherever it came in.
+pub(super) async fn answer(shared: Arc<Shared>, request: axum::extract::Request) -> Response {
     let request_id = uuid(&mut shared.state().rng);
     let asked = match wire::read(request).await {
         Ok(asked) => asked,
@@ -82,6 +83,7 @@ async fn perform(shared: &Shared, request: &Request, fault: Option<&Fault>) -> R
         Some(Fault::RefuseToken) => Err(Refusal::invalid_token()),
         Some(Fault::Hang(release)) => {
             tokio::select! {
+                biased;
                 () = release.cancelled() => {}
                 () = shared.stop.cancelled() => return Err(Refusal::with_status(503, "ServiceUnavailable", "stopping")),
             }

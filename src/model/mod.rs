@@ -22,4 +22,4 @@ pub(crate) use json::{Object, Text};
 pub use record::{Unreadable, read_record};
 pub use secret::Secret;
 pub use summary::{group_key_words, printable};
-pub use time::{EventTime, Span, WallTime};
+pub use time::{EventTime, Span, WallClock, WallTime};

@@ -2,10 +2,12 @@
 //!
 //! [`EventTime`] is when something happened at AWS: whole seconds, because CloudTrail has no finer ones. [`WallTime`]
 //! is when we looked at a clock: milliseconds. Rules count by the first and wait by the second. Neither type knows how
-//! to ask a clock, except for [`WallTime::now`], which only the shell may call.
+//! to ask a clock, except for [`WallTime::now`], which only the shell may call; where the shell itself may be put into
+//! another world, it asks a [`WallClock`] instead.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -71,6 +73,36 @@ impl WallTime {
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+/// Where the shell learns the wall time: the machine's clock, or what somebody else says. Clones are the same clock.
+#[derive(Clone)]
+pub struct WallClock(Arc<dyn Fn() -> WallTime + Send + Sync>);
+
+impl WallClock {
+    /// The local clock.
+    #[must_use]
+    pub fn machine() -> Self {
+        Self::new(WallTime::now)
+    }
+
+    /// One that shows what `shows` says.
+    #[must_use]
+    pub fn new(shows: impl Fn() -> WallTime + Send + Sync + 'static) -> Self {
+        Self(Arc::new(shows))
+    }
+
+    /// What it shows.
+    #[must_use]
+    pub fn now(&self) -> WallTime {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for WallClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WallClock").field(&self.now()).finish()
     }
 }
 

@@ -20,7 +20,7 @@ use tracing::{debug, error, info, warn};
 use super::retry::{self, HURRIED, REFUSED, UNREACHED};
 use super::{Outbox, Outcome, Sender, Which};
 use crate::config;
-use crate::model::WallTime;
+use crate::model::WallClock;
 use crate::store::{Delivery, Next, Settlement, StoreError};
 
 /// Longest sleep: the wall clock, by which alerts become due, may be set, or go on while this machine sleeps.
@@ -40,11 +40,8 @@ pub struct Dispatcher<O> {
     outbox: Arc<O>,
     /// Since this dispatcher was made.
     stats: Mutex<NotifierStats>,
-    /// A field so that tests can pass days in no time.
-    clock: Clock,
+    clock: WallClock,
 }
-
-type Clock = Box<dyn Fn() -> WallTime + Send + Sync>;
 
 /// How many attempts ended how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,15 +82,15 @@ struct Tried {
 }
 
 impl<O: Outbox> Dispatcher<O> {
-    /// For `notifier`, whose alerts wait in `outbox`.
-    pub fn new(notifier: &config::Notifier, sender: Sender, outbox: Arc<O>) -> Self {
+    /// For `notifier`, whose alerts wait in `outbox` until they are due by `clock`.
+    pub fn new(notifier: &config::Notifier, sender: Sender, outbox: Arc<O>, clock: WallClock) -> Self {
         Self {
             notifier: notifier.name.clone(),
             retry_for: notifier.retry_for,
             sender,
             outbox,
             stats: Mutex::default(),
-            clock: Box::new(WallTime::now),
+            clock,
         }
     }
 
@@ -109,7 +106,7 @@ impl<O: Outbox> Dispatcher<O> {
         while !shutdown.is_cancelled() {
             // Before looking, so that what is queued while we look wakes us.
             wake.borrow_and_update();
-            let now = (self.clock)();
+            let now = self.clock.now();
             match self.outbox.next(&self.notifier, now, Which::Due).await? {
                 Next::Send(delivery) => {
                     let tried = self.hand_over(&delivery, &mut failures, None).await?;
@@ -145,7 +142,7 @@ impl<O: Outbox> Dispatcher<O> {
                 break End::OutOfTime;
             }
             chains.release(now);
-            let next = self.outbox.next(&self.notifier, (self.clock)(), Which::AllBut(&chains.held)).await?;
+            let next = self.outbox.next(&self.notifier, self.clock.now(), Which::AllBut(&chains.held)).await?;
             let until = match (next, chains.next_release()) {
                 (Next::Send(delivery), _) => {
                     let tried = self.hand_over(&delivery, &mut failures, deadline).await?;
@@ -176,7 +173,7 @@ impl<O: Outbox> Dispatcher<O> {
         failures: &mut u32,
         deadline: Option<Instant>,
     ) -> Result<Tried, StoreError> {
-        let sending = self.sender.send(&delivery.alert, (self.clock)());
+        let sending = self.sender.send(&delivery.alert, self.clock.now());
         let outcome = match deadline {
             None => sending.await,
             Some(deadline) => tokio::time::timeout_at(deadline, sending)
@@ -189,7 +186,7 @@ impl<O: Outbox> Dispatcher<O> {
             Outcome::Accepted | Outcome::Permanent { .. } => 0,
         };
         let jitter = fastrand::u16(..);
-        let settlement = retry::settle(delivery, &outcome, (self.clock)(), self.retry_for, jitter);
+        let settlement = retry::settle(delivery, &outcome, self.clock.now(), self.retry_for, jitter);
         self.outbox.settle(delivery, settlement.clone()).await?;
         self.stats.lock().unwrap_or_else(PoisonError::into_inner).count(&settlement);
         tell(delivery, &settlement, *failures);
@@ -281,6 +278,7 @@ fn tell(delivery: &Delivery, settlement: &Settlement, failures: u32) {
 /// Waits for `wait` to end, or for `shutdown`.
 async fn unless(shutdown: &CancellationToken, wait: impl Future<Output = ()>) {
     tokio::select! {
+        biased;
         () = shutdown.cancelled() => {}
         () = wait => {}
     }

@@ -1,4 +1,5 @@
-//! The ledger's own thread: one writer for all sources and notifiers, off the runtime's workers.
+//! The ledger's own thread: one writer for all sources and notifiers, off the runtime's workers. Where no disk can make
+//! it wait, as in a simulation, whose time must not go on while somebody works, it is a task of the runtime instead.
 //!
 //! Jobs are closures over the ledger. Those that wait while a flush is under way share the next one (group commit):
 //! each has its own atomic batch, and none is answered before the flush that makes it durable. **Nothing may be told
@@ -28,6 +29,25 @@ struct Done {
     failed: bool,
 }
 
+/// Where a ledger is kept.
+#[derive(Debug)]
+pub enum Home {
+    /// On a thread of its own.
+    Thread(JoinHandle<()>),
+    /// In a task of the runtime.
+    Task(tokio::task::JoinHandle<()>),
+}
+
+impl Home {
+    /// Waits until the ledger is closed, which a clean exit does. Returns whether that went well.
+    pub async fn closed(self) -> bool {
+        match self {
+            Self::Thread(thread) => matches!(tokio::task::spawn_blocking(move || thread.join()).await, Ok(Ok(()))),
+            Self::Task(task) => task.await.is_ok(),
+        }
+    }
+}
+
 /// A handle to the ledger's thread. Clones share it; the thread ends when the last is dropped.
 #[derive(Clone, Debug)]
 pub struct Keeper {
@@ -36,12 +56,17 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Gives `ledger` a thread. The join handle yields when it is closed, which a clean exit waits for.
-    pub fn start(ledger: Ledger) -> (Self, JoinHandle<()>) {
+    /// Gives `ledger` a home, within a runtime.
+    pub fn start(ledger: Ledger) -> (Self, Home) {
         let (jobs, inbox) = mpsc::channel(BACKLOG);
         let (announce, queued) = watch::channel(());
-        let thread = std::thread::spawn(move || keep(ledger, inbox, &announce));
-        (Self { jobs, queued }, thread)
+        let desk = Desk { ledger, inbox, announce };
+        let home = if desk.ledger.blocks() {
+            Home::Thread(std::thread::spawn(move || desk.keep_blocking()))
+        } else {
+            Home::Task(tokio::spawn(desk.keep()))
+        };
+        (Self { jobs, queued }, home)
     }
 
     /// Runs `job` on the ledger. When this returns `Ok`, what it wrote is durable.
@@ -73,18 +98,41 @@ impl Keeper {
     }
 }
 
-fn keep(mut ledger: Ledger, mut inbox: mpsc::Receiver<Job>, announce: &watch::Sender<()>) {
-    let mut failed = false;
-    while !failed && let Some(first) = inbox.blocking_recv() {
-        let mut done = vec![first(&mut ledger)];
+/// The ledger, and what waits for it.
+struct Desk {
+    ledger: Ledger,
+    inbox: mpsc::Receiver<Job>,
+    announce: watch::Sender<()>,
+}
+
+impl Desk {
+    fn keep_blocking(mut self) {
+        while let Some(first) = self.inbox.blocking_recv() {
+            if !self.group(first) {
+                return;
+            }
+        }
+    }
+
+    async fn keep(mut self) {
+        while let Some(first) = self.inbox.recv().await {
+            if !self.group(first) {
+                return;
+            }
+        }
+    }
+
+    /// Runs `first` and what waits behind it, makes that durable, and answers. Returns whether it can go on.
+    fn group(&mut self, first: Job) -> bool {
+        let mut done = vec![first(&mut self.ledger)];
         while done.len() < GROUP
             && !done.iter().any(|done| done.failed)
-            && let Ok(job) = inbox.try_recv()
+            && let Ok(job) = self.inbox.try_recv()
         {
-            done.push(job(&mut ledger));
+            done.push(job(&mut self.ledger));
         }
-        failed = done.iter().any(|done| done.failed);
-        let synced = ledger.sync();
+        let mut failed = done.iter().any(|done| done.failed);
+        let synced = self.ledger.sync();
         failed |= synced.is_err();
         if let Err(error) = &synced {
             tracing::error!(%error, "the store cannot make its rows durable");
@@ -93,7 +141,8 @@ fn keep(mut ledger: Ledger, mut inbox: mpsc::Receiver<Job>, announce: &watch::Se
             (done.answer)(synced.as_ref().map(drop).map_err(Clone::clone));
         }
         if let Ok(1..) = synced {
-            announce.send_replace(());
+            self.announce.send_replace(());
         }
+        !failed
     }
 }

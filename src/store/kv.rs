@@ -12,7 +12,8 @@
 //! each batch carries its number in a row, and after each sync the number goes into a file of our own: a store that holds
 //! fewer than that many has lost something, and is refused. Panics become errors.
 //!
-//! In memory it is a `BTreeMap`: for `replay`, which must not touch the state, and for tests.
+//! In memory it is a `BTreeMap`: for `replay`, which must not touch the state, and for tests; a [`SimulatedDisk`] can
+//! stand behind it, which says what of it survives.
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::simulated::SimulatedDisk;
 use super::{StoreError, keys};
 
 /// Bytes in one value at most.
@@ -71,6 +73,10 @@ impl Writes {
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
+
+    pub(super) fn rows(&self) -> &BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+        &self.0
+    }
 }
 
 /// The rows.
@@ -78,6 +84,8 @@ impl Writes {
 pub(super) enum Kv {
     Disk(Disk),
     Memory(BTreeMap<Vec<u8>, Vec<u8>>),
+    /// Memory, and what stands behind it.
+    Simulated(BTreeMap<Vec<u8>, Vec<u8>>, SimulatedDisk),
 }
 
 /// sled's folder, and what we hold of it.
@@ -125,7 +133,7 @@ impl Kv {
     pub(super) fn verify(&self) -> Result<(), StoreError> {
         match self {
             Self::Disk(disk) => disk.verify(),
-            Self::Memory(_) => Ok(()),
+            Self::Memory(_) | Self::Simulated(..) => Ok(()),
         }
     }
 
@@ -133,7 +141,7 @@ impl Kv {
     pub(super) fn begun(&mut self) -> Result<(), StoreError> {
         match self {
             Self::Disk(disk) => disk.mark_begun(),
-            Self::Memory(_) => Ok(()),
+            Self::Memory(_) | Self::Simulated(..) => Ok(()),
         }
     }
 
@@ -141,7 +149,7 @@ impl Kv {
     pub(super) fn persist(&self) -> Result<(), StoreError> {
         match self {
             Self::Disk(disk) => disk.persist(),
-            Self::Memory(_) => Ok(()),
+            Self::Memory(_) | Self::Simulated(..) => Ok(()),
         }
     }
 
@@ -149,10 +157,19 @@ impl Kv {
         Self::Memory(BTreeMap::new())
     }
 
+    pub(super) fn simulated(disk: &SimulatedDisk) -> Self {
+        Self::Simulated(disk.rows(), disk.clone())
+    }
+
+    /// Whether its calls may wait for a device, so that no task of the runtime may make them.
+    pub(super) fn blocks(&self) -> bool {
+        matches!(self, Self::Disk(_))
+    }
+
     /// Rows that one batch should hold at most.
     pub(super) fn max_batch(&self) -> usize {
         match self {
-            Self::Disk(_) => MAX_BATCH,
+            Self::Disk(_) | Self::Simulated(..) => MAX_BATCH,
             Self::Memory(_) => usize::MAX,
         }
     }
@@ -160,7 +177,7 @@ impl Kv {
     pub(super) fn row(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         match self {
             Self::Disk(disk) => Ok(disk.guarded(|| disk.db.get(key))?.map(|value| value.to_vec())),
-            Self::Memory(rows) => Ok(rows.get(key).cloned()),
+            Self::Memory(rows) | Self::Simulated(rows, _) => Ok(rows.get(key).cloned()),
         }
     }
 
@@ -173,7 +190,7 @@ impl Kv {
         match self {
             Self::Disk(_) if from > to => Box::new(std::iter::empty()),
             Self::Disk(disk) => Box::new(Guarded { disk, rows: disk.db.range(from.to_vec()..=to.to_vec()) }),
-            Self::Memory(rows) => {
+            Self::Memory(rows) | Self::Simulated(rows, _) => {
                 let bounds: (Bound<Vec<u8>>, Bound<Vec<u8>>) =
                     (Bound::Included(from.to_vec()), Bound::Included(to.to_vec()));
                 if from > to {
@@ -191,7 +208,7 @@ impl Kv {
     ) -> Box<dyn DoubleEndedIterator<Item = Result<Row, StoreError>> + 'a> {
         match self {
             Self::Disk(disk) => Box::new(Guarded { disk, rows: disk.db.scan_prefix(prefix) }),
-            Self::Memory(rows) => {
+            Self::Memory(rows) | Self::Simulated(rows, _) => {
                 let prefix = prefix.to_vec();
                 let end = past(&prefix);
                 let bounds = (Bound::Included(prefix), end.map_or(Bound::Unbounded, Bound::Excluded));
@@ -216,12 +233,12 @@ impl Kv {
                 disk.guarded(|| disk.db.apply_batch(batch))
             }
             Self::Memory(rows) => {
-                for (key, value) in writes.0 {
-                    match value {
-                        Some(value) => drop(rows.insert(key, value)),
-                        None => drop(rows.remove(&key)),
-                    }
-                }
+                lay(writes.0, rows);
+                Ok(())
+            }
+            Self::Simulated(rows, disk) => {
+                disk.apply(&writes)?;
+                lay(writes.0, rows);
                 Ok(())
             }
         }
@@ -236,6 +253,7 @@ impl Kv {
                 disk.note_batches()
             }
             Self::Memory(_) => Ok(()),
+            Self::Simulated(_, disk) => disk.sync(),
         }
     }
 
@@ -243,7 +261,9 @@ impl Kv {
     pub(super) fn bytes(&self) -> Result<u64, StoreError> {
         match self {
             Self::Disk(disk) => disk.guarded(|| disk.db.size_on_disk()),
-            Self::Memory(rows) => Ok(rows.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum()),
+            Self::Memory(rows) | Self::Simulated(rows, _) => {
+                Ok(rows.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum())
+            }
         }
     }
 }
@@ -375,6 +395,16 @@ pub(super) fn remove_folder(path: &Path) -> Result<(), StoreError> {
 /// Makes a file, or the names in a folder, survive a power cut.
 pub(super) fn sync_folder(path: &Path) -> Result<(), StoreError> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(|source| io("sync", path, source))
+}
+
+/// Makes `rows` what they are after `writes`.
+pub(super) fn lay(writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>, rows: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
+    for (key, value) in writes {
+        match value {
+            Some(value) => drop(rows.insert(key, value)),
+            None => drop(rows.remove(&key)),
+        }
+    }
 }
 
 /// The first key after all those that begin with `prefix`.

@@ -17,10 +17,10 @@ use std::time::Duration;
 
 use super::kv::{Kv, Writes};
 use super::rows::{self, RuleRow, SourceRow};
-use super::{StoreError, keys};
+use super::{SimulatedDisk, StoreError, keys};
 use crate::detect::{Incident, IncidentId, Rule, RuleId};
 use crate::model::{EventTime, Severity, WallTime};
-use crate::trail::{Coverage, SourceId};
+use crate::trail::{Coverage, SourceId, Visibility};
 
 /// What the ledger must know of the configuration.
 #[derive(Clone, Debug)]
@@ -96,6 +96,11 @@ impl Ledger {
         Ok(ledger)
     }
 
+    /// Opens the store on `disk`.
+    pub fn simulated(disk: &SimulatedDisk, settings: LedgerSettings, now: WallTime) -> Result<Self, StoreError> {
+        Self::over(Kv::simulated(disk), settings, now)
+    }
+
     /// A ledger that leaves no trace.
     pub fn in_memory(settings: LedgerSettings, now: WallTime) -> Result<Self, StoreError> {
         Self::over(Kv::memory(), settings, now)
@@ -136,6 +141,11 @@ impl Ledger {
             self.unsynced = false;
         }
         Ok(std::mem::take(&mut self.queued))
+    }
+
+    /// Whether its calls may wait for a device.
+    pub(super) fn blocks(&self) -> bool {
+        self.kv.blocks()
     }
 
     /// Bytes that the store takes on disk.
@@ -181,6 +191,15 @@ impl Ledger {
         })
     }
 
+    /// Notes how long after they happened events of `source` were first seen. Written with the next [`cover`](Self::cover),
+    /// which is the same job's where a page is taken: a row of its own for a statistic would be one write too many, and
+    /// what a crash takes is one page of it.
+    pub fn saw(&mut self, source: &SourceId, delays: &[Duration]) {
+        if let Some(row) = self.sources.get_mut(source) {
+            delays.iter().for_each(|delay| row.visibility.note(*delay));
+        }
+    }
+
     /// Notes that the account behind `source` is `account_id`. If it was another before, what had been read was
     /// another account's, and watching begins anew. Returns whether that was so.
     pub fn identify(&mut self, source: &SourceId, account_id: &str, now: WallTime) -> Result<bool, StoreError> {
@@ -195,6 +214,7 @@ impl Ledger {
             if moved {
                 row.coverage.values_mut().for_each(|coverage| *coverage = anew.clone());
                 row.read_through = None;
+                row.visibility = Visibility::default();
             }
         })?;
         Ok(moved)
@@ -276,6 +296,7 @@ impl Ledger {
                     account_id: None,
                     read_through: None,
                     blind: None,
+                    visibility: Visibility::default(),
                 },
             };
             self.sources.insert(source.clone(), row);

@@ -2,13 +2,14 @@
 //!
 //! The `Ledger` knows the rows (`keys` lists them byte by byte) and is the only thing that reads or writes them. A
 //! [`Keeper`] runs it on a thread of its own and answers only when what was written is durable. Underneath, `kv` is
-//! sled, or a map in memory.
+//! sled, or a map in memory, with a [`SimulatedDisk`] behind it where a test plays the power cut.
 //!
 //! Absent on purpose: what counts and what an incident is (`detect`), which span to read next (`trail`), and how an
 //! alert is sent (`notify`).
 
 mod copy;
 mod error;
+mod health;
 mod intake;
 mod keeper;
 mod keys;
@@ -19,14 +20,17 @@ mod outbox;
 mod prune;
 mod renew;
 mod rows;
+mod simulated;
 mod survey;
 
 pub use error::StoreError;
+pub use health::{Health, Staleness, Waiting};
 pub use intake::Taken;
-pub use keeper::Keeper;
+pub use keeper::{Home, Keeper};
 pub use ledger::{Ledger, LedgerSettings, Recipient};
 pub use outbox::{Delivery, Next, Settlement};
 pub use prune::Sweep;
 pub use renew::{Renewal, Renewed, renew};
 pub use rows::{AlertRow, Blindness, DeliveryRow, FateRow, RuleRow, SourceRow, UnreadableRow};
+pub use simulated::{SimulatedDisk, Stroke, Struck};
 pub use survey::{Damage, Survey, TableSize, survey};

@@ -7,6 +7,7 @@ mod disk;
 mod documents;
 mod example_config;
 mod faults;
+mod heartbeat;
 mod kills;
 mod late;
 mod ledger;

@@ -2,6 +2,7 @@
 //!
 //! Every client here retries nothing, so that one call is one request.
 
+mod door;
 mod faults;
 mod services;
 mod trail;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::Target;
 use crate::model::fixture::alert;
-use crate::model::{Alert, AlertKind, Severity};
+use crate::model::{Alert, AlertKind, Severity, WallTime};
 use proptest::prelude::*;
 
 type Answer = Box<dyn Fn(&str, usize) -> Outcome + Send + Sync>;
@@ -136,8 +136,8 @@ impl Stage {
             retry_for: Duration::from_secs(600),
         };
         let script = Script { answer: Box::new(answer), takes, sent: Arc::clone(&sent) };
-        let mut dispatcher = Dispatcher::new(&notifier, Sender::Scripted(script), Arc::clone(&outbox));
-        dispatcher.clock = Box::new(move || START.plus(start.elapsed()));
+        let clock = WallClock::new(move || START.plus(start.elapsed()));
+        let dispatcher = Dispatcher::new(&notifier, Sender::Scripted(script), Arc::clone(&outbox), clock);
         let (wake, _) = watch::channel(());
         Self { dispatcher: Arc::new(dispatcher), outbox, sent, wake, shutdown: CancellationToken::new(), start }
     }
