@@ -24,7 +24,7 @@ const TOLD_AT_ONCE: usize = 8;
 const TICKED_LATELY: Duration = Duration::from_secs(1);
 
 /// Event ids in one `e` row.
-const IDS_A_ROW: usize = 150;
+pub(super) const IDS_A_ROW: usize = 150;
 
 /// Who is to hear an alert.
 enum Audience<'a> {

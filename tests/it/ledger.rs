@@ -477,6 +477,31 @@ fn what_is_older_than_the_retention_goes_and_what_is_waiting_stays() {
 }
 
 #[test]
+fn an_incident_that_never_ends_does_not_keep_all_that_it_ever_covered() {
+    let mut ledger = ledger(vec![rule("r")]);
+    let mut at = START;
+    for day in 0..40 {
+        for i in 0..100 {
+            at += 864;
+            let page = vec![access(&format!("e{day}-{i}"), at, "s", "p")];
+            ledger.take(page, EventTime(at).wall()).unwrap();
+            ledger.tick(EventTime(at).wall(), false).unwrap();
+        }
+        drain(&mut ledger, EventTime(at).wall());
+    }
+    let end = EventTime(at).wall();
+    read_all(&mut ledger, end);
+    // One access waits to be told, as nearly always.
+    ledger.take(vec![access("last", at + 1, "s", "p")], end).unwrap();
+    assert_eq!(ledger.open_incidents()["r"], 1);
+    prune(&mut ledger, end);
+    assert_eq!(ledger.access("e5-0").unwrap(), None);
+    assert!(ledger.access("e30-0").unwrap().is_some());
+    ledger.tick(end.plus(Duration::from_secs(901)), false).unwrap();
+    assert!(drain(&mut ledger, end).iter().any(|alert| alert.accesses.iter().any(|access| access.event_id == "last")));
+}
+
+#[test]
 fn what_an_old_version_of_a_rule_has_counted_goes_too() {
     let dir = tempfile::tempdir().unwrap();
     let mut changed = rule("r");
@@ -493,7 +518,7 @@ fn what_an_old_version_of_a_rule_has_counted_goes_too() {
     drop(ledger);
     let db = sled_in(dir.path());
     let left: Vec<_> = db.iter().map(|row| row.unwrap().0[0] as char).collect();
-    assert_eq!(left, ['c', 'v'], "a source and the schema version");
+    assert_eq!(left, ['c', 'v', 'w'], "a source, the schema version and the number of writes");
 }
 
 #[test]
