@@ -136,11 +136,15 @@ pub async fn run(config: &Config, outside: &Outside, stop: CancellationToken) ->
     );
     let Plant { keeper, home, watches, dispatchers, census } = plant;
     let clock = &outside.clock;
-    let (signal, _) = watch::channel(Instant::now());
+    // A channel for each source: tokio wakes those who share one in an order drawn by lot, and equal worlds are to go the
+    // same way.
+    let mut signals = Vec::new();
     let mut tasks = JoinSet::new();
     let spread = spacing(config.poll.cadence.longest_gap(clock.now()), watches.len());
     for (place, watch) in (0..).zip(watches) {
-        let polls = Polls { signal: signal.subscribe(), offset: spread * place };
+        let (sender, signal) = watch::channel(Instant::now());
+        signals.push(sender);
+        let polls = Polls { signal, offset: spread * place };
         tasks.spawn(watch_source(watch, polls, keeper.clone(), clock.clone(), stop.clone()));
     }
     for dispatcher in dispatchers {
@@ -150,7 +154,7 @@ pub async fn run(config: &Config, outside: &Outside, stop: CancellationToken) ->
     if let Some(heartbeat) = heartbeat {
         tasks.spawn(heartbeat.run(keeper.clone(), clock.clone(), stop.clone()));
     }
-    let ended = turn(config, outside, &keeper, &census, &signal, &mut tasks, &stop).await;
+    let ended = turn(config, outside, &keeper, &census, &signals, &mut tasks, &stop).await;
 
     stop.cancel();
     let finished = tokio::time::timeout(LAST_WORDS, finish(&mut tasks)).await;
@@ -258,7 +262,7 @@ async fn turn(
     outside: &Outside,
     keeper: &Keeper,
     census: &Census,
-    polls: &watch::Sender<Instant>,
+    polls: &[watch::Sender<Instant>],
     tasks: &mut JoinSet<Result<(), StoreError>>,
     stop: &CancellationToken,
 ) -> Result<(), Fatal> {
@@ -296,7 +300,10 @@ async fn turn(
             Wake::Ended(ended) => {
                 ended.map_err(Fatal::Task)??;
             }
-            Wake::Chore(Chore::Poll) => drop(polls.send_replace(Instant::now())),
+            Wake::Chore(Chore::Poll) => {
+                let now = Instant::now();
+                polls.iter().for_each(|poll| poll.send_modify(|due| *due = now));
+            }
             Wake::Chore(Chore::Prune) => {
                 tasks.spawn(prune(keeper.clone(), usize::MAX, outside.clock.clone(), stop.clone()));
             }

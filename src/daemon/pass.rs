@@ -178,10 +178,15 @@ impl Watch {
                 Err(Ended::Store(error)) => return Err(error),
             }
         }
+        self.narrow(&mut feeds, began).await?;
         if report.gave_way {
             self.judge_what_is_left(&feeds, began, &mut report);
         }
-        self.narrow(&mut feeds, began).await?;
+        if self.clock.behind() > self.settings.stale_after {
+            // What happened since then by AWS's clock was not asked for.
+            report.read_through = false;
+            report.failure.get_or_insert(Trouble::Clock { ahead_secs: -whole_secs(self.clock.behind()) });
+        }
         self.feeds = feeds;
         self.conclude(started, &report).await?;
         self.log(started, &report);
@@ -255,13 +260,12 @@ impl Watch {
         let oldest = feeds.iter().filter_map(|feed| behind(&feed.coverage, until, &self.settings.plan)).min();
         let Some(oldest) = oldest else { return };
         report.read_through = false;
-        let seen: f64 = feeds.iter().filter(|feed| !feed.is_narrowed()).map(|feed| feed.density.per_second()).sum();
-        let read = self.pace.requests_per_second() * f64::from(PAGE_EVENTS);
-        report.failure.get_or_insert(Trouble::Behind {
-            seen_per_second: seen,
-            read_per_second: read,
-            behind: began.since(oldest.wall()),
-        });
+        let narrowed = feeds.iter().any(Feed::is_narrowed);
+        let seen_per_second =
+            feeds.iter().filter(|feed| !feed.is_narrowed()).map(|feed| feed.density.per_second()).sum();
+        let read_per_second = self.pace.requests_per_second() * f64::from(PAGE_EVENTS);
+        let behind = began.since(oldest.wall());
+        report.failure.get_or_insert(Trouble::Behind { seen_per_second, read_per_second, behind, narrowed });
     }
 
     /// Begins to look up reads of secrets alone when the source is far behind, and ends it when it has caught up.
@@ -335,7 +339,6 @@ impl Watch {
         let (mut pages, mut faults, mut throttles) = (0_u64, 0, 0);
         loop {
             self.wait_turn(planned.purpose, pages, limits, report).await?;
-            pages += 1;
             let sent = self.local.now();
             self.pace.sent(sent);
             report.requests += 1;
@@ -344,6 +347,7 @@ impl Watch {
                 Ok(page) => {
                     self.pace.ok(sent);
                     (faults, throttles) = (0, 0);
+                    pages += 1;
                     self.learn_time(sent, page.date);
                     token.clone_from(&page.token);
                     self.take_page(feed, page, &mut reading, &mut times, report).await?;
@@ -602,6 +606,10 @@ impl Watch {
         report.behind_pages += u64::from(purpose == Purpose::Backlog);
         Ok(())
     }
+}
+
+fn whole_secs(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// What tells whether an access that is new was late, or only read late.

@@ -39,6 +39,8 @@ pub enum Trouble {
         read_per_second: f64,
         /// The age of the oldest second that was not read.
         behind: Duration,
+        /// Reads of secrets are looked up before everything else.
+        narrowed: bool,
     },
     /// The local clock is not AWS's.
     Clock {
@@ -106,6 +108,11 @@ impl Trouble {
                 "Look whether event_sources and AWS_ENDPOINT_URL are right. If they are, this is a fault of \
                  secretwatch: report it together with what CloudTrail said."
             }
+            Self::Behind { narrowed: true, .. } => {
+                "Reads of secrets (GetSecretValue) are looked up before everything else and are still told of. For the \
+                 rest: raise requests_per_second, up to 2.0, narrow event_sources, or let a trail deliver this account's \
+                 events elsewhere and watch them there."
+            }
             Self::Behind { seen_per_second, .. } if *seen_per_second > MOST_PER_SECOND => {
                 "Nobody can look up more than 100 events a second. Narrow event_sources, or set \
                  narrow_when_behind = true so that reads of secrets are looked up first; or let a trail deliver this \
@@ -141,7 +148,7 @@ impl fmt::Display for Trouble {
             }
             Self::Unreachable(met) => write!(f, "CloudTrail gives no answer that can be read: {met}"),
             Self::Refused(said) => write!(f, "CloudTrail refuses the lookup: {said}"),
-            Self::Behind { seen_per_second, read_per_second, behind } => write!(
+            Self::Behind { seen_per_second, read_per_second, behind, .. } => write!(
                 f,
                 "it is {} behind: {} events happen each second, and it can read {}, each more than once",
                 in_words(*behind),
@@ -181,7 +188,7 @@ mod tests {
     use super::*;
 
     fn behind(seen_per_second: f64, read_per_second: f64) -> Trouble {
-        Trouble::Behind { seen_per_second, read_per_second, behind: Duration::from_secs(7_805) }
+        Trouble::Behind { seen_per_second, read_per_second, behind: Duration::from_secs(7_805), narrowed: false }
     }
 
     #[test]

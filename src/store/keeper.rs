@@ -6,6 +6,7 @@
 //! to the world before [`Keeper::run`] has returned**: that is where "commit, deliver, mark delivered" begins. The
 //! first failure ends the thread, and with it everything: a process that cannot write must not send.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -52,21 +53,25 @@ impl Home {
 #[derive(Clone, Debug)]
 pub struct Keeper {
     jobs: mpsc::Sender<Job>,
-    queued: watch::Receiver<()>,
+    bells: Bells,
 }
+
+/// One for each who wants to hear of what is queued: tokio wakes those who share a channel in an order drawn by lot, and
+/// a simulation is to go the same way each time.
+type Bells = Arc<Mutex<Vec<watch::Sender<()>>>>;
 
 impl Keeper {
     /// Gives `ledger` a home, within a runtime.
     pub fn start(ledger: Ledger) -> (Self, Home) {
         let (jobs, inbox) = mpsc::channel(BACKLOG);
-        let (announce, queued) = watch::channel(());
-        let desk = Desk { ledger, inbox, announce };
+        let bells = Bells::default();
+        let desk = Desk { ledger, inbox, bells: Arc::clone(&bells) };
         let home = if desk.ledger.blocks() {
             Home::Thread(std::thread::spawn(move || desk.keep_blocking()))
         } else {
             Home::Task(tokio::spawn(desk.keep()))
         };
-        (Self { jobs, queued }, home)
+        (Self { jobs, bells }, home)
     }
 
     /// Runs `job` on the ledger. When this returns `Ok`, what it wrote is durable, but for what was only read: see
@@ -95,7 +100,9 @@ impl Keeper {
     /// Changes whenever alerts have been queued, durably.
     #[must_use]
     pub fn queued(&self) -> watch::Receiver<()> {
-        self.queued.clone()
+        let (bell, queued) = watch::channel(());
+        self.bells.lock().unwrap_or_else(PoisonError::into_inner).push(bell);
+        queued
     }
 }
 
@@ -103,7 +110,7 @@ impl Keeper {
 struct Desk {
     ledger: Ledger,
     inbox: mpsc::Receiver<Job>,
-    announce: watch::Sender<()>,
+    bells: Bells,
 }
 
 impl Desk {
@@ -151,7 +158,8 @@ impl Desk {
             (done.answer)(synced.as_ref().map(drop).map_err(Clone::clone));
         }
         if let Ok(1..) = synced {
-            self.announce.send_replace(());
+            let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+            bells.iter().for_each(|bell| bell.send_modify(|()| {}));
         }
         !failed
     }

@@ -15,6 +15,7 @@ mod notifiers;
 mod once;
 mod promise;
 mod rig;
+mod simulation;
 mod sources;
 mod stops;
 
