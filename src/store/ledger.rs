@@ -242,8 +242,8 @@ impl Ledger {
     }
 
     /// Keeps `coverage` as what has been read of `event_source` in `source`. It need not be durable before something
-    /// else is: losing it means reading again, and what was read is known. Something was
-    /// answered, so what kept the source from answering is over.
+    /// else is: losing it means reading again, and what was read is known. Something was read, so what kept the source
+    /// from answering is over.
     pub fn cover(&mut self, source: &SourceId, event_source: &str, coverage: Coverage) -> Result<(), StoreError> {
         if self.troubles.get(source).is_some_and(Trouble::ends_with_an_answer) {
             self.troubles.remove(source);

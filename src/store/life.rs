@@ -69,10 +69,11 @@ impl Ledger {
         self.write_source(source, row, writes)
     }
 
-    /// Notes why `source` could not be read through. That time ran out says less than what took the time, if that is
-    /// known.
+    /// Notes why `source` could not be read through. That time ran out, or that much is left, says less than what keeps
+    /// it from answering.
     pub fn not_read_through(&mut self, source: &SourceId, why: Trouble) {
-        if why != Trouble::OutOfTime || !self.troubles.contains_key(source) {
+        let is_effect = matches!(why, Trouble::OutOfTime | Trouble::Behind { .. });
+        if !is_effect || !self.troubles.get(source).is_some_and(Trouble::ends_with_an_answer) {
             self.troubles.insert(source.clone(), why);
         }
     }

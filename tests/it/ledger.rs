@@ -430,16 +430,16 @@ fn a_source_that_is_not_read_through_is_blind_and_then_sighted_once_each() {
         Ledger::open(dir.path(), stale, at).unwrap()
     };
     let mut ledger = open(now());
-    ledger.not_read_through(&source(), Trouble::Denied("no".to_owned()));
+    ledger.not_read_through(&source(), Trouble::Throttled { in_a_row: 3 });
     ledger.not_read_through(&source(), Trouble::OutOfTime);
     ledger.tick(later(900), false).unwrap();
     assert!(drain(&mut ledger, later(900)).is_empty());
     ledger.tick(later(901), false).unwrap();
     let blind = drain(&mut ledger, later(901));
     assert_eq!(blind.len(), 1);
-    let trouble = Trouble::Denied("no".to_owned());
+    let trouble = Trouble::Throttled { in_a_row: 3 };
     assert_eq!((blind[0].kind, blind[0].reason.clone()), (AlertKind::Blind, Some(trouble.to_string())));
-    assert_eq!((blind[0].trouble.as_deref(), &blind[0].advice), (Some("denied"), &trouble.advice()));
+    assert_eq!((blind[0].trouble.as_deref(), &blind[0].advice), (Some("throttled"), &trouble.advice()));
     drop(ledger);
 
     let mut ledger = open(later(950));
