@@ -265,7 +265,12 @@ impl Watch {
             feeds.iter().filter(|feed| !feed.is_narrowed()).map(|feed| feed.density.per_second()).sum();
         let read_per_second = self.pace.requests_per_second() * f64::from(PAGE_EVENTS);
         let behind = began.since(oldest.wall());
-        report.failure.get_or_insert(Trouble::Behind { seen_per_second, read_per_second, behind, narrowed });
+        let trouble = if report.throttled > 0 && self.pace.is_held_back() {
+            Trouble::Throttled { in_a_row: u32::try_from(report.throttled).unwrap_or(u32::MAX) }
+        } else {
+            Trouble::Behind { seen_per_second, read_per_second, behind, narrowed }
+        };
+        report.failure.get_or_insert(trouble);
     }
 
     /// Begins to look up reads of secrets alone when the source is far behind, and ends it when it has caught up.
@@ -394,7 +399,8 @@ impl Watch {
         let seen = self.local.now();
         let times: Vec<EventTime> = page.items.iter().filter_map(|item| item.time).collect();
         report.records += page.items.len() as u64;
-        let (accesses, unreadable) = self.parse(page.items, seen);
+        let (mut accesses, unreadable) = self.parse(page.items, seen);
+        accesses.retain(|access| feed.wants(access));
         let news = News { before: feed.coverage.clone(), seen, young: self.young(reading.at()) };
 
         let was_descending = reading.is_descending();
