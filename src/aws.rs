@@ -329,7 +329,7 @@ mod tests {
     use super::*;
     use crate::loopback::{Answer, Loopback};
     use crate::model::{EventTime, Principal, Span, fixture};
-    use crate::trail::Query;
+    use crate::trail::{Filter, Query};
 
     const ROLE: &str = "arn:aws:iam::111122223333:role/watch/secretwatch";
 
@@ -408,7 +408,7 @@ mod tests {
         let server = Loopback::serving([Answer::new(200, assumed), Answer::new(200, "{}")]).await;
         let sources = aws(&server).await.sources(&[account(Some(ROLE), &["us-east-1", "eu-west-1"])]).await.unwrap();
         let span = Span { from: EventTime(0), to: EventTime(1) };
-        let query = Query { event_source: "secretsmanager.amazonaws.com".to_owned(), span };
+        let query = Query { filter: Filter::EventSource("secretsmanager.amazonaws.com".to_owned()), span };
         for source in &sources {
             source.lookup.page(&query, None).await.unwrap();
         }

@@ -65,7 +65,7 @@ pub(super) fn fatal(error: &Fatal) -> Exit {
     match error {
         Fatal::Store(StoreError::Locked(_)) => Exit::Locked,
         Fatal::Store(_) => Exit::Store,
-        Fatal::Aws(_) | Fatal::Notifier(_) | Fatal::Schedule(_) => Exit::Configuration,
+        Fatal::Aws(_) | Fatal::Notifier(_) | Fatal::Schedule(_) | Fatal::Heartbeat(_) => Exit::Configuration,
         Fatal::Task(_) => Exit::Software,
     }
 }

@@ -1,5 +1,5 @@
-//! Walks the tree and makes a [`Config`]: the top level, `[poll]`, `[[account]]`, `[status]`, and what must be right
-//! between them. Rules and notifiers have files of their own.
+//! Walks the tree and makes a [`Config`]: the top level, `[poll]`, `[[account]]`, `[heartbeat]`, `[status]`, and what
+//! must be right between them. Rules and notifiers have files of their own.
 //!
 //! Readers go on after a complaint, with the default or without the thing in question; if there was any complaint, what
 //! they made is thrown away.
@@ -9,14 +9,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::duration::brief;
-use super::keys::{ACCOUNT, POLL, ROOT, STATUS};
+use super::keys::{ACCOUNT, HEARTBEAT, POLL, ROOT, STATUS};
 use super::load::Environment;
 use super::notifiers::{Notifiers, notifiers};
 use super::problem::{Complaints, Origin, Problems, shown};
 use super::rules::{RuleRead, rules};
+use super::secrets::{URL_KEYS, one_of, secret, url};
 use super::table::{Item, Table};
 use super::tree::{overlay, parse};
-use super::{Account, Cadence, Config, Poll, schedule};
+use super::{Account, Cadence, Config, Heartbeat, Poll, schedule};
 
 /// LookupEvents knows nothing older.
 const HISTORY: Duration = days(90);
@@ -76,6 +77,7 @@ fn root(table: &Table<'_>, env: &Environment, complaints: &Complaints) -> Config
         accounts: accounts(table),
         rules: rules.into_iter().map(|read| read.rule).collect(),
         notifiers: made,
+        heartbeat: heartbeat(table, env),
         status: None,
     }
 }
@@ -111,6 +113,7 @@ fn poll(root: &Table<'_>, rules: &[RuleRead<'_>], env: &Environment) -> Poll {
         event_sources: event_sources(&table).unwrap_or_else(|| vec!["secretsmanager.amazonaws.com".to_owned()]),
         retention: retention.unwrap_or(days(30)),
         inventory: table.read("inventory", Item::boolean).unwrap_or(true),
+        narrow_when_behind: table.read("narrow_when_behind", Item::boolean).unwrap_or(false),
     };
     // A retention that cannot be read is wrong already, and nothing can be measured by it.
     if retention.is_some() || table.item("retention").is_none() {
@@ -284,6 +287,26 @@ pub(super) fn is_region(text: &str) -> bool {
         }
         None => false,
     }
+}
+
+/// Without a table there is nobody to tell; a table that names nobody is half of what somebody meant to write.
+fn heartbeat(root: &Table<'_>, env: &Environment) -> Option<Heartbeat> {
+    let second = Duration::from_secs(1);
+    let table = root.item("heartbeat")?.table(&HEARTBEAT)?;
+    table.refuse_the_rest();
+    // Whoever waits for pings must be able to tell soon that there are none.
+    let every = table.read("every", |item| item.duration(second, days(1))).unwrap_or(minutes(1));
+    let timeout = table.read("timeout", |item| item.duration(Duration::from_millis(1), minutes(1)));
+    let Some((key, item)) = one_of(&table, &URL_KEYS) else {
+        table.wrong(
+            "url",
+            "missing; set url, url_env (a variable that holds it) or url_file (a file that holds it), or remove \
+             [heartbeat]",
+        );
+        return None;
+    };
+    let url = url(&item, secret(key, &item, env)?.trim(), "https://ping.example.com/…")?;
+    Some(Heartbeat { url, every, timeout: timeout.unwrap_or(second * 10) })
 }
 
 /// The status page comes with a later version. Its table is read, so that nobody is told that there is a page.

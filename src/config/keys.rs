@@ -16,8 +16,11 @@ pub(super) struct Section {
 }
 
 /// The top level.
-pub(super) const ROOT: Section =
-    Section { prefix: "", keys: &["state_dir", "poll", "account", "rule", "notify", "status"], later: &[] };
+pub(super) const ROOT: Section = Section {
+    prefix: "",
+    keys: &["state_dir", "poll", "account", "rule", "notify", "heartbeat", "status"],
+    later: &[],
+};
 
 /// `[poll]`.
 pub(super) const POLL: Section = Section {
@@ -33,6 +36,7 @@ pub(super) const POLL: Section = Section {
         "event_sources",
         "retention",
         "inventory",
+        "narrow_when_behind",
     ],
     later: &[],
 };
@@ -93,6 +97,10 @@ pub(super) const SNS_ONLY: &[&str] = &["topic_arn"];
 pub(super) const WEBHOOK_ONLY: &[&str] =
     &["url", "url_env", "url_file", "signing_secret_file", "signing_secret_env", "headers", "timeout"];
 
+/// `[heartbeat]`.
+pub(super) const HEARTBEAT: Section =
+    Section { prefix: "heartbeat.", keys: &["url", "url_env", "url_file", "every", "timeout"], later: &[] };
+
 /// `[status]`.
 pub(super) const STATUS: Section = Section { prefix: "status.", keys: &["listen"], later: &["token_file"] };
 
@@ -103,9 +111,9 @@ pub(super) const STATISTIC: Section = Section { prefix: "rule[].statistic.", key
 #[must_use]
 pub fn known_keys() -> Vec<String> {
     let of = |section: &'static Section| section.keys.iter().map(|key| format!("{}{key}", section.prefix));
-    let tables = ["poll", "account", "rule", "notify", "status"];
+    let tables = ["poll", "account", "rule", "notify", "heartbeat", "status"];
     let top = of(&ROOT).filter(|key| !tables.contains(&key.as_str()));
-    top.chain([&POLL, &ACCOUNT, &RULE, &NOTIFIER, &STATUS].into_iter().flat_map(of)).collect()
+    top.chain([&POLL, &ACCOUNT, &RULE, &NOTIFIER, &HEARTBEAT, &STATUS].into_iter().flat_map(of)).collect()
 }
 
 /// The header of the table that has `key`, for a key that was written in the wrong one. Of several, the first: a key
@@ -116,6 +124,7 @@ pub(super) fn home_of(key: &str) -> Option<&'static str> {
         (&ACCOUNT, "[[account]]"),
         (&RULE, "[[rule]]"),
         (&NOTIFIER, "[notify.NAME]"),
+        (&HEARTBEAT, "[heartbeat]"),
         (&STATUS, "[status]"),
     ];
     let mut found = homes.iter().filter(|(section, _)| section.keys.contains(&key)).map(|(_, header)| *header);

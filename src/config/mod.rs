@@ -2,7 +2,7 @@
 //!
 //! The way of a configuration: `load` finds the text and the variables; `tree` parses the text into nodes that know
 //! where they stand, and lays the variables over them; `table` is the typed reader that complains instead of failing;
-//! `check` with `rules` and `notifiers` walks the tree and makes the [`Config`]. Every complaint is collected, so that
+//! `check` with `rules`, `notifiers` and `secrets` walks the tree and makes the [`Config`]. Every complaint is collected, so that
 //! one run of `check` shows all there is to mend. [`render`] goes the other way.
 //!
 //! There is no serde mirror of the file: its messages know neither the line of a missing key nor the nearest right one,
@@ -15,6 +15,7 @@ mod load;
 mod check;
 mod notifiers;
 mod rules;
+mod secrets;
 
 mod duration;
 mod keys;
@@ -32,4 +33,5 @@ pub use keys::known_keys;
 pub use load::{DEFAULT_PATH, Environment, LoadError, MAX_FILE_BYTES, MAX_SECRET_BYTES, load};
 pub use problem::{Place, Problem, Problems};
 pub use render::render;
-pub use settings::{Account, Cadence, Config, Notifier, Poll, SnsFormat, Status, Target, Webhook};
+pub(crate) use secrets::is_loopback;
+pub use settings::{Account, Cadence, Config, Heartbeat, Notifier, Poll, SnsFormat, Status, Target, Webhook};

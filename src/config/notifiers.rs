@@ -1,20 +1,19 @@
-//! `[notify.NAME]`: where alerts go, and the URLs and secrets for it, which may stand in variables and files.
+//! `[notify.NAME]`: where alerts go.
 //!
 //! What may be a secret (a webhook's URL, its headers, the signing secret) is never shown in a problem.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
 use super::check::{ENDLESS, is_account, is_partition, is_region};
 use super::keys::{NOTIFIER, SNS_ONLY, WEBHOOK_ONLY};
-use super::load::{Environment, MAX_SECRET_BYTES, read_at_most};
+use super::load::Environment;
 use super::rules::severity;
+use super::secrets::{URL_KEYS, one_of, secret, url};
 use super::table::{Item, NAME, Table, is_name};
 use super::{Notifier, SnsFormat, Target, Webhook};
 use crate::model::Severity;
@@ -144,66 +143,12 @@ fn webhook(table: &Table<'_>, env: &Environment) -> Option<Webhook> {
     let headers = table.read("headers", headers).unwrap_or_default();
     let signing_secret = one_of(table, &["signing_secret_file", "signing_secret_env"])
         .and_then(|(key, item)| signing_secret(&item, &secret(key, &item, env)?));
-    let Some((key, item)) = one_of(table, &["url", "url_env", "url_file"]) else {
+    let Some((key, item)) = one_of(table, &URL_KEYS) else {
         table.wrong("url", "missing; set url, url_env (a variable that holds it) or url_file (a file that holds it)");
         return None;
     };
-    let url = url(&item, secret(key, &item, env)?.trim())?;
+    let url = url(&item, secret(key, &item, env)?.trim(), "https://hooks.example.com/…")?;
     Some(Webhook { url, headers, timeout: timeout.unwrap_or(TIMEOUT), signing_secret })
-}
-
-/// The one of `keys` that is set. Each that is set besides it is a complaint.
-fn one_of<'a>(table: &Table<'a>, keys: &[&'static str]) -> Option<(&'static str, Item<'a>)> {
-    let mut set = keys.iter().filter_map(|key| Some((*key, table.item(key)?)));
-    let (first, item) = set.next()?;
-    for (_, other) in set {
-        other.wrong(format!("not together with {first}; remove one of them"));
-    }
-    Some((first, item))
-}
-
-/// What `item` says itself, or by way of a variable or a file, as the last part of its key has it.
-fn secret(key: &str, item: &Item<'_>, env: &Environment) -> Option<String> {
-    let text = item.filled()?;
-    let found = match key.rsplit_once('_') {
-        Some((_, "env")) => from_variable(&text, env),
-        Some((_, "file")) => from_file(Path::new(&text)),
-        _ => Ok(text),
-    };
-    found.map_err(|why| item.wrong(why)).ok()
-}
-
-fn from_variable(name: &str, env: &Environment) -> Result<String, String> {
-    let value = env.filled(name).ok_or_else(|| format!("the variable {name:?} is not set"))?;
-    Ok(value.to_str().ok_or_else(|| format!("the variable {name:?} is not UTF-8"))?.to_owned())
-}
-
-fn from_file(path: &Path) -> Result<String, String> {
-    let bytes = read_at_most(path, MAX_SECRET_BYTES).map_err(|error| format!("{path:?} cannot be read: {error}"))?;
-    let text = String::from_utf8(bytes).map_err(|_| format!("{path:?} is not UTF-8"))?;
-    // Editors and `echo` end a file with a newline that nobody means.
-    let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
-    if text.is_empty() { Err(format!("{path:?} is empty")) } else { Ok(text.to_owned()) }
-}
-
-fn url(item: &Item<'_>, text: &str) -> Option<Url> {
-    let complain = |why: &str| {
-        item.wrong(format!("{why}; expected a URL such as \"https://hooks.example.com/…\""));
-        None
-    };
-    match Url::parse(text) {
-        Err(error) => complain(&format!("not a URL: {error}")),
-        Ok(url) if url.scheme() == "https" && url.has_host() => Some(url),
-        Ok(url) if url.scheme() == "http" && is_loopback(&url) => Some(url),
-        Ok(url) if url.scheme() == "http" => complain("http is for loopback addresses only"),
-        Ok(_) => complain("neither https nor http"),
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    address.map_or(host == "localhost", |address| address.is_loopback())
 }
 
 /// The bytes that sign: decoded where the secret says that it is encoded, else as they are.

@@ -1,16 +1,17 @@
 //! Shows a [`Config`] as the TOML that would give it: what is in force, with every default and variable worked in.
 //!
-//! What may be a secret is shown as `[set]`: of a webhook's URL all but the host, the values of headers, and the
+//! What may be a secret is shown as `[set]`: of a URL that is asked all but the host, the values of headers, and the
 //! signing secret, for which a comment stands, since the text must itself pass `check` and names no file of its own.
 
 use std::fmt::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use reqwest::Url;
 use toml::Value;
 
 use super::duration::brief;
-use super::{Account, Cadence, Config, Notifier, Poll, SnsFormat, Status, Target, Webhook};
+use super::{Account, Cadence, Config, Heartbeat, Notifier, Poll, SnsFormat, Status, Target, Webhook};
 use crate::detect::{Rule, Statistic};
 use crate::model::Outcome;
 
@@ -38,6 +39,9 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
     for each in config.notifiers.values() {
         notifier(out, each)?;
     }
+    if let Some(each) = &config.heartbeat {
+        heartbeat(out, each)?;
+    }
     status(out, config.status.as_ref())
 }
 
@@ -54,7 +58,8 @@ fn poll(out: &mut String, poll: &Poll) -> fmt::Result {
     pair(out, "stale_after", duration(poll.stale_after))?;
     pair(out, "event_sources", poll.event_sources.clone())?;
     pair(out, "retention", duration(poll.retention))?;
-    pair(out, "inventory", poll.inventory)
+    pair(out, "inventory", poll.inventory)?;
+    pair(out, "narrow_when_behind", poll.narrow_when_behind)
 }
 
 fn account(out: &mut String, account: &Account) -> fmt::Result {
@@ -115,7 +120,7 @@ fn notifier(out: &mut String, notifier: &Notifier) -> fmt::Result {
 fn webhook(out: &mut String, hook: &Webhook) -> fmt::Result {
     pair(out, "type", "webhook")?;
     writeln!(out, "# what may be secret is shown as {HIDDEN}")?;
-    pair(out, "url", url(hook))?;
+    pair(out, "url", url(&hook.url))?;
     pair(out, "format", "json")?;
     if hook.signing_secret.is_some() {
         writeln!(out, "# signing secret: {HIDDEN}")?;
@@ -129,11 +134,17 @@ fn webhook(out: &mut String, hook: &Webhook) -> fmt::Result {
 }
 
 /// Who is asked, without what may be a token in the path.
-fn url(hook: &Webhook) -> String {
-    let url = &hook.url;
+fn url(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     let path = if url.path().len() > 1 || url.query().is_some() { HIDDEN } else { "" };
     format!("{}://{}{port}/{path}", url.scheme(), url.host_str().unwrap_or_default())
+}
+
+fn heartbeat(out: &mut String, heartbeat: &Heartbeat) -> fmt::Result {
+    writeln!(out, "\n[heartbeat]\n# what may be secret is shown as {HIDDEN}")?;
+    pair(out, "url", url(&heartbeat.url))?;
+    pair(out, "every", duration(heartbeat.every))?;
+    pair(out, "timeout", duration(heartbeat.timeout))
 }
 
 fn status(out: &mut String, status: Option<&Status>) -> fmt::Result {

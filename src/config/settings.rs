@@ -22,6 +22,8 @@ pub struct Config {
     pub rules: Vec<Rule>,
     /// Where alerts go, by name.
     pub notifiers: BTreeMap<String, Notifier>,
+    /// What is told, every so often, that all is well; none: nobody.
+    pub heartbeat: Option<Heartbeat>,
     /// The status page; none: off.
     pub status: Option<Status>,
 }
@@ -47,6 +49,8 @@ pub struct Poll {
     pub retention: Duration,
     /// Whether ListSecrets is asked for the secrets' ARNs.
     pub inventory: bool,
+    /// Whether a source that has fallen behind may be asked by event name, for less than `event_sources` say.
+    pub narrow_when_behind: bool,
 }
 
 /// When polls begin.
@@ -130,6 +134,25 @@ impl std::fmt::Debug for Webhook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let host = self.url.host_str().unwrap_or_default();
         f.debug_struct("Webhook").field("host", &host).field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+/// `[heartbeat]`: who notices when this daemon is silent.
+#[derive(Clone)]
+pub struct Heartbeat {
+    /// `https`, or `http` to a loopback address. Holds a secret token: never log more of it than the host.
+    pub url: reqwest::Url,
+    /// From one ping to the next.
+    pub every: Duration,
+    /// For one ping, from connect to the end of the answer.
+    pub timeout: Duration,
+}
+
+impl std::fmt::Debug for Heartbeat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let host = self.url.host_str().unwrap_or_default();
+        let mut shown = f.debug_struct("Heartbeat");
+        shown.field("host", &host).field("every", &self.every).field("timeout", &self.timeout).finish_non_exhaustive()
     }
 }
 

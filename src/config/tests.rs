@@ -328,6 +328,37 @@ fn urls_of_webhooks() {
 }
 
 #[test]
+fn heartbeats() {
+    let beat = |line: &str| format!("[heartbeat]\nurl = \"https://ping.example.com/x\"\n{line}");
+    let missing = "heartbeat.url: missing; set url, url_env";
+    wrong("[heartbeat]", &format!("1:1: {missing}"));
+    wrong("[heartbeat]\nevery = \"1m\"", &format!("1:1: {missing}"));
+    wrong("heartbeat = \"https://ping.example.com/x\"", "1:13: heartbeat: expected a table, found a string");
+    wrong("[heartbeat]\nurl = \"\"", "2:7: heartbeat.url: must not be empty");
+    wrong("[heartbeat]\nurl = \"http://ping.example.com/\"", "2:7: heartbeat.url: http is for loopback addresses only");
+    wrong("[heartbeat]\nurl = \"ping\"", "2:7: heartbeat.url: not a URL: ");
+    wrong("[heartbeat]\nurl_env = \"NONE\"", "2:11: heartbeat.url_env: the variable \"NONE\" is not set");
+    wrong("[heartbeat]\nurl_file = \"/nowhere/x\"", "2:12: heartbeat.url_file: \"/nowhere/x\" cannot be read");
+    wrong(&beat("url_env = \"X\""), "3:11: heartbeat.url_env: not together with url");
+    wrong(&beat("evry = \"1m\""), "3:1: heartbeat.evry: unknown key, did you mean \"every\"?");
+    wrong(&beat("interval = \"1m\""), "3:1: heartbeat.interval: unknown key here; it belongs to [poll]");
+    wrong(&beat("every = \"500ms\""), "3:9: heartbeat.every: must be at least 1s");
+    wrong(&beat("every = \"25h\""), "3:9: heartbeat.every: must be at most 1d");
+    wrong(&beat("timeout = \"0s\""), "3:11: heartbeat.timeout: must be at least 1ms");
+    wrong(&beat("timeout = \"2m\""), "3:11: heartbeat.timeout: must be at most 1m");
+    wrong(
+        "[heartbaet]\nurl = \"https://ping.example.com/x\"",
+        "1:2: heartbaet: unknown key, did you mean \"heartbeat\"?",
+    );
+    wrong("every = \"1m\"", "1:1: every: unknown key here; it belongs to [heartbeat]");
+
+    let beating = right(&beat("")).heartbeat.expect("a heartbeat");
+    assert_eq!((beating.every, beating.timeout), (Duration::from_secs(60), Duration::from_secs(10)));
+    right("[heartbeat]\nurl = \"http://127.0.0.1:8000/ping\"");
+    assert!(right("").heartbeat.is_none());
+}
+
+#[test]
 fn secrets_are_never_shown() {
     let secret = "Xy7-hidden";
     let texts = [
@@ -338,17 +369,19 @@ fn secrets_are_never_shown() {
         webhook(&format!("headers = \"{secret}\"")),
         webhook(&format!("signing_secret = \"{secret}\"")),
         webhook("signing_secret_env = \"BAD\""),
+        format!("[heartbeat]\nurl = \"http://h.example/{secret}\""),
+        format!("[heartbeat]\nurl = 5\ntoken = \"{secret}\""),
     ];
     for text in texts {
         let found = complaints_in(&text, &with(&[("BAD", "whsec_Xy7-hidden!")])).join("\n");
         assert!(!found.is_empty() && !found.contains(secret), "{text}\n{found}");
     }
     let shown = right_with(
-        "[notify.a]\ntype = \"webhook\"\nurl_env = \"U\"\nheaders = { x = \"Xy7-hidden\" }\nsigning_secret_env = \"S\"",
+        "[heartbeat]\nurl_env = \"U\"\n[notify.a]\ntype = \"webhook\"\nurl_env = \"U\"\nheaders = { x = \"Xy7-hidden\" }\nsigning_secret_env = \"S\"",
         &[("U", "https://u:Xy7-hidden@h.example:8443/Xy7-hidden?Xy7-hidden"), ("S", "Xy7-hidden")],
     );
     assert!(!render(&shown).contains(secret) && !format!("{shown:?}").contains(secret));
-    assert!(render(&shown).contains("url = \"https://h.example:8443/[set]\""));
+    assert_eq!(render(&shown).matches("url = \"https://h.example:8443/[set]\"").count(), 2);
 }
 
 #[test]
@@ -375,7 +408,7 @@ fn defaults() {
     assert_eq!(config.state_dir, Path::new("/var/lib/secretwatch"));
     assert_eq!(config.poll.cadence, Cadence::Every(Duration::from_secs(60)));
     assert_eq!(config.poll.retention, Duration::from_secs(30 * 86_400));
-    assert!(config.poll.inventory && config.status.is_none());
+    assert!(config.poll.inventory && !config.poll.narrow_when_behind && config.status.is_none());
     let own = Account { name: "self".to_owned(), role_arn: None, external_id: None, regions: Vec::new() };
     assert_eq!(config.accounts, [own]);
     let [rule] = config.rules.as_slice() else { panic!("one rule") };
@@ -458,6 +491,10 @@ fn variables_are_laid_over_the_text() {
             ("SECRETWATCH__NOTIFY__MY_CHAT__HEADERS", "{ x-team = 'sec' }"),
             ("SECRETWATCH__NOTIFY__EXTRA__TYPE", "stdout"),
             ("SECRETWATCH__STATUS__LISTEN", ""),
+            ("SECRETWATCH__POLL__NARROW_WHEN_BEHIND", "true"),
+            ("SECRETWATCH__HEARTBEAT__URL_ENV", "PING"),
+            ("SECRETWATCH__HEARTBEAT__EVERY", "5m"),
+            ("PING", "https://ping.example.com/x"),
             ("SECRETWATCHMAN", "somebody else's"),
         ],
     );
@@ -465,6 +502,9 @@ fn variables_are_laid_over_the_text() {
     assert_eq!(config.poll.cadence, Cadence::Every(Duration::from_secs(30)));
     assert_eq!((config.poll.lateness, config.poll.requests_per_second), (Duration::from_secs(120), 0.5));
     assert_eq!((config.poll.inventory, config.poll.event_sources.len()), (false, 2));
+    assert!(config.poll.narrow_when_behind);
+    let heartbeat = config.heartbeat.as_ref().expect("a heartbeat");
+    assert_eq!((heartbeat.url.as_str(), heartbeat.every.as_secs()), ("https://ping.example.com/x", 300));
     assert_eq!(config.rules[0].notify, ["My-chat", "extra"]);
     let Target::Webhook(hook) = &config.notifiers["My-chat"].target else { panic!("a webhook") };
     assert_eq!((hook.url.as_str(), hook.headers.len()), ("https://b.example/", 1));
@@ -482,6 +522,9 @@ fn variables_that_are_wrong() {
     unknown("SECRETWATCH__POLL__INTERVALL", "unknown key \"poll.intervall\", did you mean \"interval\"?");
     unknown("SECRETWATCH__POL__INTERVAL", "unknown section \"pol\", did you mean \"poll\"?");
     unknown("SECRETWATCH__POLL", "poll is a table; set its keys one by one");
+    unknown("SECRETWATCH__HEARTBEAT", "heartbeat is a table; set its keys one by one");
+    unknown("SECRETWATCH__HEARTBEAT__EVRY", "unknown key \"heartbeat.evry\", did you mean \"every\"?");
+    unknown("SECRETWATCH__HEARTBEAT__URL", "heartbeat.url: not a URL");
     unknown("SECRETWATCH__NOTIFY__URL", "names no notifier; write SECRETWATCH__NOTIFY__NAME__URL");
     unknown("SECRETWATCH__NOTIFY__A__B__URL", "unknown notifier \"a__b\"");
     unknown("SECRETWATCH__RULE__NAME", "no variable sets a key of [[rule]]");
@@ -564,6 +607,7 @@ fn comes_round(config: &Config) {
         check(&shown, "shown", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}\n{shown}"));
     assert_eq!(render(&again), shown);
     assert_eq!(format!("{:?}", again.poll), format!("{:?}", config.poll));
+    assert_eq!(format!("{:?}", again.heartbeat), format!("{:?}", config.heartbeat));
     assert_eq!((&again.state_dir, &again.accounts), (&config.state_dir, &config.accounts));
     assert!(again.notifiers.keys().eq(config.notifiers.keys()));
     for (again, rule) in again.rules.iter().zip(&config.rules) {
@@ -603,6 +647,9 @@ fn what_is_shown_passes_and_means_the_same() {
         url = "http://[::1]:8080/x"
         headers = { x = "y", Z = "é", a = "b" }
         timeout = "1500ms"
+        [heartbeat]
+        url = "https://ping.example.com:8443/x?y"
+        every = "90s"
         "##,
     ));
 }

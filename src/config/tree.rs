@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{NOTIFIER, POLL, ROOT, STATUS, Section, did_you_mean};
+use super::keys::{HEARTBEAT, NOTIFIER, POLL, ROOT, STATUS, Section, did_you_mean};
 use super::load::Environment;
 use super::problem::{Complaints, Origin};
 
@@ -168,11 +168,12 @@ impl Setting<'_> {
             ("account" | "rule", _) => Err(format!(
                 "no variable sets a key of [[{section}]]; SECRETWATCH_CONFIG_TOML can hold a whole file as text"
             )),
-            ("poll" | "status" | "notify", None) => Err(format!(
+            ("poll" | "heartbeat" | "status" | "notify", None) => Err(format!(
                 "{section} is a table; set its keys one by one, as in {PREFIX}{}__KEY",
                 section.to_uppercase()
             )),
             ("poll", Some(key)) => self.in_table("poll", &POLL, key),
+            ("heartbeat", Some(key)) => self.in_table("heartbeat", &HEARTBEAT, key),
             ("status", Some(key)) => self.in_table("status", &STATUS, key),
             ("notify", Some(rest)) => match rest.rsplit_once("__") {
                 Some((name, key)) => self.in_notifier(name, key),
@@ -213,7 +214,7 @@ impl Setting<'_> {
 }
 
 /// The sections whose keys variables can set.
-const SECTIONS: [&str; 3] = ["poll", "notify", "status"];
+const SECTIONS: [&str; 4] = ["poll", "notify", "heartbeat", "status"];
 
 /// A notifier's name as it stands in a variable, in small letters.
 fn as_in_variable(name: &str) -> String {

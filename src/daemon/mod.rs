@@ -11,7 +11,10 @@
 //! never is.
 
 mod clock;
+mod feed;
+mod heartbeat;
 mod inventory;
+mod limits;
 mod outside;
 mod pass;
 mod schedule;
@@ -24,6 +27,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use self::heartbeat::Heartbeat;
 use self::schedule::{Calendar, Chore};
 use crate::aws::{AwsError, Source};
 use crate::config::{Cadence, Config};
@@ -32,9 +36,11 @@ use crate::notify::{BadNotifier, Dispatcher, Sender, with_causes};
 use crate::store::{Home, Keeper, LedgerSettings, Recipient, StoreError, Sweep};
 use crate::trail::PlanSettings;
 
+pub use heartbeat::BadHeartbeat;
 pub use inventory::Inventory;
+pub use limits::{Limits, Polls};
 pub use outside::Outside;
-pub use pass::{Limits, PassSettings, Report, Watch};
+pub use pass::{PassSettings, Report, Watch};
 pub use schedule::BadSchedule;
 
 /// How often incidents and sources are looked at for what time alone brings.
@@ -51,6 +57,12 @@ const DRAIN: Duration = Duration::from_secs(30);
 
 /// The same where somebody said how long it may take.
 const DRAIN_IN_TIME: Duration = Duration::from_secs(5);
+
+/// Two sources' polls begin this far apart at most.
+const FURTHEST_APART: Duration = Duration::from_millis(100);
+
+/// The same for a single run, which somebody waits for.
+const FURTHEST_APART_ONCE: Duration = Duration::from_millis(2);
 
 /// Slices that a single run prunes at most: it has to end, and the next run begins where the old rows lie.
 const PRUNE_ONCE: usize = 50;
@@ -70,6 +82,9 @@ pub enum Fatal {
     /// The calendar.
     #[error(transparent)]
     Schedule(#[from] BadSchedule),
+    /// The heartbeat.
+    #[error(transparent)]
+    Heartbeat(#[from] BadHeartbeat),
     /// A task ended in a way that no task should.
     #[error("a task of the daemon has ended unexpectedly")]
     Task(#[source] tokio::task::JoinError),
@@ -112,6 +127,7 @@ enum Wake {
 
 /// Runs until `stop` is cancelled.
 pub async fn run(config: &Config, outside: &Outside, stop: CancellationToken) -> Result<(), Fatal> {
+    let heartbeat = Heartbeat::new(config)?;
     let plant = Plant::build(config, outside, Some(outside.clock.now())).await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"), state_dir = %config.state_dir.display(), rules = config.rules.len(),
@@ -123,14 +139,19 @@ pub async fn run(config: &Config, outside: &Outside, stop: CancellationToken) ->
     // same way.
     let mut polls = Vec::new();
     let mut tasks = JoinSet::new();
-    for watch in watches {
-        let (poll, due) = watch::channel(());
+    let spread = spacing(config.poll.cadence.longest_gap(clock.now()), watches.len());
+    for (place, watch) in (0..).zip(watches) {
+        let (poll, signal) = watch::channel(Instant::now());
         polls.push(poll);
+        let due = Polls { signal, offset: spread * place };
         tasks.spawn(watch_source(watch, due, keeper.clone(), clock.clone(), stop.clone()));
     }
     for dispatcher in dispatchers {
         let (queued, stop) = (keeper.queued(), stop.clone());
         tasks.spawn(async move { dispatcher.run(queued, stop).await });
+    }
+    if let Some(heartbeat) = heartbeat {
+        tasks.spawn(heartbeat.run(keeper.clone(), clock.clone(), stop.clone()));
     }
     let ended = turn(config, outside, &keeper, &census, &polls, &mut tasks, &stop).await;
 
@@ -157,11 +178,15 @@ pub async fn run_once(
 ) -> Result<Once, Fatal> {
     let deadline = max_time.map(|length| Instant::now() + length);
     let clock = outside.clock.clone();
+    let heartbeat = Heartbeat::new(config)?;
     let Plant { keeper, home, watches, dispatchers, .. } = Plant::build(config, outside, None).await?;
     let mut passes = JoinSet::new();
-    for mut watch in watches {
+    for (place, mut watch) in (0..).zip(watches) {
         let limits = Limits { stop: stop.clone(), polls: None, deadline };
-        passes.spawn(async move { watch.pass(&limits).await });
+        passes.spawn(async move {
+            unless(&limits.stop, tokio::time::sleep(FURTHEST_APART_ONCE * place)).await;
+            watch.pass(&limits).await
+        });
     }
     // Alerts go out beside the passes: whoever is ended from outside has said what it knew.
     let reading = stop.child_token();
@@ -185,8 +210,11 @@ pub async fn run_once(
         drains.spawn(async move { dispatcher.drain(Some(drain_until), &stop).await.map(drop) });
     }
     finish(&mut drains).await?;
-    prune(keeper.clone(), PRUNE_ONCE, clock, stop.clone()).await?;
     let undelivered = keeper.run(|ledger| ledger.undelivered()).await?;
+    if let Some(heartbeat) = heartbeat.filter(|_| read_through && undelivered == 0) {
+        heartbeat.once(drain_until, &stop).await;
+    }
+    prune(keeper.clone(), PRUNE_ONCE, clock, stop.clone()).await?;
     close(keeper, home).await;
     Ok(Once { read_through, undelivered, stopped: stop.is_cancelled() })
 }
@@ -212,7 +240,7 @@ impl Plant {
         let (keeper, home) = Keeper::start(ledger);
 
         let inventory = Arc::new(Inventory::default());
-        let passes = pass_settings(config);
+        let passes = pass_settings(config, now);
         let watches = sources
             .iter()
             .map(|source| Watch::new(source.clone(), passes.clone(), keeper.clone(), inventory.clone(), clock.clone()))
@@ -233,7 +261,7 @@ async fn turn(
     outside: &Outside,
     keeper: &Keeper,
     census: &Census,
-    polls: &[watch::Sender<()>],
+    polls: &[watch::Sender<Instant>],
     tasks: &mut JoinSet<Result<(), StoreError>>,
     stop: &CancellationToken,
 ) -> Result<(), Fatal> {
@@ -271,7 +299,12 @@ async fn turn(
             Wake::Ended(ended) => {
                 ended.map_err(Fatal::Task)??;
             }
-            Wake::Chore(Chore::Poll) => polls.iter().for_each(|poll| poll.send_modify(|()| {})),
+            Wake::Chore(Chore::Poll) => {
+                let due = Instant::now();
+                for poll in polls {
+                    poll.send_replace(due);
+                }
+            }
             Wake::Chore(Chore::Prune) => {
                 tasks.spawn(prune(keeper.clone(), usize::MAX, outside.clock.clone(), stop.clone()));
             }
@@ -291,27 +324,40 @@ async fn next_tick(poll: Option<&mut tokio::time::Interval>) {
     }
 }
 
-/// Polls one source, at once and then at each signal, until told to stop.
+/// How far apart the polls of two of so many sources begin, if all are to be polled within `gap`: a thousand requests
+/// at one instant would be a burst for the network, for STS and for this machine.
+fn spacing(gap: Duration, sources: usize) -> Duration {
+    let sources = u32::try_from(sources).unwrap_or(u32::MAX).max(1);
+    (gap / sources).min(FURTHEST_APART)
+}
+
+/// Polls one source, at first when its turn comes and then at each signal, until told to stop.
 async fn watch_source(
     mut watch: Watch,
-    mut polls: watch::Receiver<()>,
+    mut polls: Polls,
     keeper: Keeper,
     clock: WallClock,
     stop: CancellationToken,
 ) -> Result<(), StoreError> {
+    unless(&stop, tokio::time::sleep(polls.offset)).await;
     while !stop.is_cancelled() {
-        polls.borrow_and_update();
+        polls.seen();
         let limits = Limits { stop: stop.clone(), polls: Some(polls.clone()), deadline: None };
         watch.pass(&limits).await?;
-        // What the pass has settled may be what an incident was waiting for.
-        tick(&keeper, &clock, false).await?;
-        tokio::select! {
-            biased;
-            changed = polls.changed() => if changed.is_err() { break },
-            () = stop.cancelled() => break,
-        }
+        let now = clock.now();
+        keeper.run(move |ledger| ledger.tick_after_pass(now)).await?;
+        unless(&stop, polls.next()).await;
     }
     Ok(())
+}
+
+/// Waits for `wait` to end, or for `stop`.
+async fn unless(stop: &CancellationToken, wait: impl Future<Output = ()>) {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {}
+        () = wait => {}
+    }
 }
 
 /// Lets what is due at this time happen; pending updates count as due if `flush`.
@@ -411,9 +457,10 @@ fn recipients(config: &Config) -> Vec<Recipient> {
         .collect()
 }
 
-fn pass_settings(config: &Config) -> PassSettings {
+fn pass_settings(config: &Config, now: WallTime) -> PassSettings {
     PassSettings {
         plan: PlanSettings {
+            interval: config.poll.cadence.longest_gap(now),
             lateness: config.poll.lateness,
             recheck: config.poll.recheck,
             // What is kept longer than AWS keeps it cannot be read any more, and an empty answer would not say so.
@@ -421,5 +468,7 @@ fn pass_settings(config: &Config) -> PassSettings {
         },
         event_sources: config.poll.event_sources.clone(),
         requests_per_second: config.poll.requests_per_second,
+        stale_after: config.poll.stale_after,
+        narrow_when_behind: config.poll.narrow_when_behind,
     }
 }

@@ -74,7 +74,8 @@ impl Keeper {
         (Self { jobs, bells }, home)
     }
 
-    /// Runs `job` on the ledger. When this returns `Ok`, what it wrote is durable.
+    /// Runs `job` on the ledger. When this returns `Ok`, what it wrote is durable, but for what was only read: see
+    /// [`Ledger::cover`].
     pub async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Ledger) -> Result<T, StoreError> + Send + 'static,
@@ -119,6 +120,7 @@ impl Desk {
                 return;
             }
         }
+        self.end();
     }
 
     async fn keep(mut self) {
@@ -126,6 +128,14 @@ impl Desk {
             if !self.group(first) {
                 return;
             }
+        }
+        self.end();
+    }
+
+    /// Makes durable what did not have to be before.
+    fn end(&mut self) {
+        if let Err(error) = self.ledger.flush() {
+            tracing::error!(%error, "the store cannot make its rows durable");
         }
     }
 

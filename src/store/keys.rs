@@ -21,7 +21,7 @@
 //! | `d` notifier 0 seq:8 | [`DeliveryRow`](super::DeliveryRow) | the outbox |
 //! | `f` seq:8 notifier | [`FateRow`](super::FateRow) | what became of a delivery: accepted, or dead |
 //! | `r` name | [`RuleRow`](super::RuleRow) | the rule's current version |
-//! | `c` account 0 region | [`SourceRow`](super::SourceRow) | a source's coverage |
+//! | `c` account 0 region | [`SourceRow`](super::SourceRow) | a source's coverage, and how late its events became visible |
 //! | `u` seen:8 hash:8 | [`UnreadableRow`](super::UnreadableRow) | records that made no sense |
 
 use crate::detect::{GroupId, IncidentId, RuleId};

@@ -1,5 +1,7 @@
 //! The life of incidents in the store: changes that a page brought, what time brings, and the alerts that follow.
 
+use std::time::Duration;
+
 use super::StoreError;
 use super::intake::Draft;
 use super::keys::{self, Key};
@@ -16,6 +18,9 @@ const SEGMENT: usize = 150;
 /// `p` rows that are told in one batch.
 const TOLD_AT_ONCE: usize = 8;
 
+/// See [`Ledger::tick_after_pass`].
+const TICKED_LATELY: Duration = Duration::from_secs(1);
+
 /// Event ids in one `e` row.
 const IDS_A_ROW: usize = 150;
 
@@ -31,11 +36,20 @@ impl Ledger {
     /// What is due at `now`: updates of open incidents, all of them if `flush`; incidents that are over; sources that
     /// have become blind. One batch an incident.
     pub fn tick(&mut self, now: WallTime, flush: bool) -> Result<(), StoreError> {
+        self.ticked = now;
         self.notice_blindness(now)?;
+        self.flush_now_and_then(now);
         let mut open: Vec<_> =
             self.open.values().map(|incident| (incident.first_access, incident.id.clone())).collect();
         open.sort_unstable();
         open.iter().try_for_each(|(_, id)| self.tick_incident(id, now, flush))
+    }
+
+    /// The same after a pass, which may have settled what an incident was waiting for; not if it was done within the last
+    /// second, since a thousand sources make many passes.
+    pub fn tick_after_pass(&mut self, now: WallTime) -> Result<(), StoreError> {
+        let is_news = now < self.ticked || now.since(self.ticked) >= TICKED_LATELY;
+        if is_news { self.tick(now, false) } else { Ok(()) }
     }
 
     /// Notes that a pass from `began` until `now` has read `source` through. A blind source is sighted again unless that

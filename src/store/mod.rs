@@ -8,6 +8,7 @@
 //! alert is sent (`notify`).
 
 mod error;
+mod health;
 mod intake;
 mod keeper;
 mod keys;
@@ -20,6 +21,7 @@ mod rows;
 mod simulated;
 
 pub use error::StoreError;
+pub use health::{Health, Staleness, Waiting};
 pub use intake::Taken;
 pub use keeper::{Home, Keeper};
 pub use ledger::{Ledger, LedgerSettings, Recipient};

@@ -9,7 +9,7 @@ use super::StoreError;
 use super::keys;
 use crate::detect::{Entry, RuleCard, RuleId};
 use crate::model::{Alert, AlertKind, EventTime, Severity, WallTime};
-use crate::trail::Coverage;
+use crate::trail::{Coverage, Visibility};
 
 /// What has been seen under one event id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,6 +173,12 @@ pub struct SourceRow {
     pub read_through: Option<WallTime>,
     /// The episode in which it cannot be read through.
     pub blind: Option<Blindness>,
+    /// How late its events became visible.
+    #[serde(default)]
+    pub visibility: Visibility,
+    /// How many events a second it has, by event source: what a process that begins plans by.
+    #[serde(default)]
+    pub per_second: BTreeMap<String, f64>,
 }
 
 /// A source that cannot be read through.

@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use super::spans::{SpanSet, minus};
 use crate::model::{EventTime, Span, WallTime};
 
-/// Fresh readings that are kept apart. The horizon holds few; the oldest are forgotten, which means read again.
+/// Fresh readings that are kept apart. Where the horizon holds more, those that differ least are joined, as if both had
+/// been made at the time of the earlier.
 const MAX_FRESH: usize = 64;
 
 /// Fragments kept in each set. Only damage or sabotage gets there; the shortest is forgotten, which means read again.
@@ -38,7 +39,8 @@ pub struct Coverage {
 pub struct Fresh {
     /// Which seconds.
     pub span: Span,
-    /// When the reading that saw them began.
+    /// When the reading that saw them began, at the latest. Seconds after it were read after they had happened; nothing
+    /// more is known of when.
     pub at: WallTime,
 }
 
@@ -99,7 +101,10 @@ impl Coverage {
 
     /// Drops what cannot have been read yet at `now`, so that a clock that was ahead leaves no false trust behind.
     pub fn discard_after(&mut self, now: WallTime) {
-        self.fresh.retain(|fresh| fresh.at <= now);
+        self.fresh.retain(|fresh| fresh.at <= now && fresh.span.from <= now.second());
+        for fresh in &mut self.fresh {
+            fresh.span.to = fresh.span.to.min(now.second());
+        }
         self.settled.drop_after(now.second().minus(self.lateness_secs));
         self.rechecked.drop_after(now.second().minus(self.recheck_secs));
     }
@@ -199,13 +204,35 @@ impl Coverage {
 
     /// Keeps what is stored small, at the price of reading something again.
     fn bound(&mut self) {
-        self.fresh.drain(..self.fresh.len().saturating_sub(MAX_FRESH));
+        while self.fresh.len() > MAX_FRESH {
+            self.join_most_alike();
+        }
         for set in [&mut self.settled, &mut self.rechecked] {
             while set.len() > MAX_FRAGMENTS {
                 let Some(shortest) = set.iter().min_by_key(|span| span.seconds()) else { break };
                 set.remove(shortest);
             }
         }
+    }
+
+    /// Joins two neighbouring readings as if both had been made at the earlier time, so that what was read later is read
+    /// again sooner than need be: the two whose times differ least by the measure of how old their seconds were. Where
+    /// no two touch, the oldest goes.
+    fn join_most_alike(&mut self) {
+        let alike = self.fresh.windows(2).enumerate().filter_map(|(place, pair)| {
+            let [older, newer] = pair else { return None };
+            let age = older.at.max(newer.at).second().0.saturating_sub(older.span.from.0);
+            let apart = older.at.0.abs_diff(newer.at.0) as f64 / (age + 1) as f64;
+            (older.span.to.plus(1) == newer.span.from).then_some((apart, place))
+        });
+        let Some((_, place)) = alike.min_by(|one, other| one.0.total_cmp(&other.0)) else {
+            self.fresh.remove(0);
+            return;
+        };
+        let newer = self.fresh.remove(place + 1);
+        let older = &mut self.fresh[place];
+        older.span.to = newer.span.to;
+        older.at = older.at.min(newer.at);
     }
 }
 

@@ -51,10 +51,35 @@ pub struct Lookup {
 /// What is asked. The pages of one reading need the same query each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
-    /// `EventSource`, such as `secretsmanager.amazonaws.com`: the only filter, since AWS takes one.
-    pub event_source: String,
+    /// Which events.
+    pub filter: Filter,
     /// First and last second of event time.
     pub span: Span,
+}
+
+/// Which events are asked for: AWS takes one attribute and no more, and compares it whole.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Filter {
+    /// Those of one service, such as `secretsmanager.amazonaws.com`.
+    EventSource(String),
+    /// Those of one name, such as `GetSecretValue`; of whichever service, since a name belongs to none.
+    EventName(String),
+}
+
+impl Filter {
+    fn attribute(&self) -> (LookupAttributeKey, &str) {
+        match self {
+            Self::EventSource(source) => (LookupAttributeKey::EventSource, source),
+            Self::EventName(name) => (LookupAttributeKey::EventName, name),
+        }
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (key, value) = self.attribute();
+        write!(f, "{}={value}", key.as_str())
+    }
 }
 
 /// One page, newest event first as far as AWS keeps to that.
@@ -152,15 +177,16 @@ impl Lookup {
     /// One request for one page: the first if `token` is none, else the one that the token stands for.
     pub async fn page(&self, query: &Query, token: Option<&str>) -> Result<LookupPage, LookupError> {
         let reply = Reply::default();
-        let by_source = LookupAttribute::builder()
-            .attribute_key(LookupAttributeKey::EventSource)
-            .attribute_value(&query.event_source)
+        let (key, value) = query.filter.attribute();
+        let wanted = LookupAttribute::builder()
+            .attribute_key(key)
+            .attribute_value(value)
             .build()
             .map_err(|error| LookupError::on_the_way(LookupClass::Refused, None, error))?;
         let answer = self
             .client
             .lookup_events()
-            .lookup_attributes(by_source)
+            .lookup_attributes(wanted)
             .start_time(DateTime::from_secs(query.span.from.0))
             .end_time(DateTime::from_secs(query.span.to.0))
             .max_results(PAGE_EVENTS)
@@ -335,7 +361,7 @@ mod tests {
 
     fn query() -> Query {
         let span = Span { from: EventTime(1_800_000_000), to: EventTime(1_800_000_060) };
-        Query { event_source: "secretsmanager.amazonaws.com".to_owned(), span }
+        Query { filter: Filter::EventSource("secretsmanager.amazonaws.com".to_owned()), span }
     }
 
     fn lookup(server: &Loopback) -> Lookup {
@@ -378,7 +404,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_question_names_source_span_and_token() {
+    async fn the_question_names_filter_span_and_token() {
         let server = Loopback::serving([Answer::new(200, "{}")]).await;
         let lookup = lookup(&server);
         lookup.page(&query(), None).await.unwrap();
@@ -392,6 +418,13 @@ mod tests {
         assert!(asked[0].headers["x-amz-target"].to_str().unwrap().ends_with(".LookupEvents"));
         expected["NextToken"] = "token".into();
         assert_eq!(asked[1].json(), expected);
+
+        let by_name = Query { filter: Filter::EventName("GetSecretValue".to_owned()), ..query() };
+        lookup.page(&by_name, Some("token")).await.unwrap();
+        expected["LookupAttributes"] =
+            serde_json::json!([{ "AttributeKey": "EventName", "AttributeValue": "GetSecretValue" }]);
+        assert_eq!(server.asked()[2].json(), expected);
+        assert_eq!(by_name.filter.to_string(), "EventName=GetSecretValue");
     }
 
     #[tokio::test]

@@ -2,7 +2,9 @@
 //!
 //! AWS allows two LookupEvents requests a second for each account and Region, shared with the console and every other
 //! tool. A [`Pace`] takes its share of that evenly spaced: a burst, even one that fits the average, is what pushes the
-//! others over the limit. When AWS says that the rate is exceeded anyway, the pace waits exponentially longer.
+//! others over the limit. When AWS says that the rate is exceeded anyway, others need their part: the pace halves its
+//! rate, waits exponentially longer for each refusal in a row, and then grows back by equal steps (additive increase,
+//! multiplicative decrease), which is how several that know nothing of each other come to share a quota.
 //!
 //! Pure: `now` and the jitter are arguments. The wall clock is good enough, because a clock that jumped back is noticed
 //! and can delay a request by no more than the ordinary wait.
@@ -23,10 +25,24 @@ const FASTEST: f64 = 2.0;
 /// Slower than this, the daemon would not keep up with an empty trail.
 const SLOWEST: f64 = 0.001;
 
+/// What is left of the rate after a refusal.
+const DECREASE: f64 = 0.5;
+
+/// The rate that is kept whatever others do, if the full one is not below it.
+const KEPT: f64 = 0.1;
+
+/// From nothing to the full rate.
+const RECOVERY: Duration = Duration::from_secs(120);
+
 /// The pace of requests to one source.
 #[derive(Clone, Debug)]
 pub struct Pace {
-    spacing: Duration,
+    /// The operator's share, in requests a second.
+    full: f64,
+    /// What is taken of it at present.
+    rate: f64,
+    /// When `rate` was last looked at; it grows from then on.
+    grown: Option<WallTime>,
     /// When the last request went out.
     sent: Option<WallTime>,
     /// The running backoff: when it began and how long it is.
@@ -41,7 +57,13 @@ impl Pace {
     #[must_use]
     pub fn new(requests_per_second: f64) -> Self {
         let rate = if requests_per_second.is_nan() { SLOWEST } else { requests_per_second.clamp(SLOWEST, FASTEST) };
-        Self { spacing: Duration::from_secs_f64(1.0 / rate), sent: None, pause: None, throttled: 0 }
+        Self { full: rate, rate, grown: None, sent: None, pause: None, throttled: 0 }
+    }
+
+    /// The rate at present: the full one, or less for a while after AWS has refused requests for their rate.
+    #[must_use]
+    pub fn requests_per_second(&self) -> f64 {
+        self.rate
     }
 
     /// When the next request may go out: `now` or later.
@@ -51,7 +73,8 @@ impl Pace {
     pub fn next(&mut self, now: WallTime) -> WallTime {
         self.sent = self.sent.map(|sent| sent.min(now));
         self.pause = self.pause.map(|(began, length)| (began.min(now), length));
-        let spaced = self.sent.map_or(now, |sent| sent.plus(self.spacing));
+        let spacing = Duration::from_secs_f64(1.0 / self.rate);
+        let spaced = self.sent.map_or(now, |sent| sent.plus(spacing));
         let paused = self.pause.map_or(now, |(began, length)| began.plus(length));
         now.max(spaced).max(paused)
     }
@@ -61,19 +84,24 @@ impl Pace {
         self.sent = Some(now);
     }
 
-    /// Notes that AWS refused a request for its rate. The wait doubles with each refusal in a row, from one second to a
+    /// Notes that AWS refused a request for its rate. The rate halves, and the wait doubles with each refusal in a row, from one second to a
     /// minute, times `jitter`, which is held between a half and one: it keeps several daemons from coming back at once.
     pub fn throttled(&mut self, now: WallTime, jitter: f64) {
+        self.rate = (self.rate * DECREASE).max(self.full.min(KEPT));
+        self.grown = Some(now);
         let doubled = FIRST_BACKOFF.saturating_mul(1 << self.throttled.min(16));
         let jitter = if jitter.is_nan() { 1.0 } else { jitter.clamp(0.5, 1.0) };
         self.pause = Some((now, doubled.min(LONGEST_BACKOFF).mul_f64(jitter)));
         self.throttled = self.throttled.saturating_add(1);
     }
 
-    /// Notes that a request was not refused for its rate.
-    pub fn ok(&mut self) {
+    /// Notes that a request was not refused for its rate, at `now`.
+    pub fn ok(&mut self, now: WallTime) {
         self.pause = None;
         self.throttled = 0;
+        let waited = self.grown.map_or(Duration::ZERO, |grown| now.since(grown));
+        self.rate = (self.rate + self.full * waited.as_secs_f64() / RECOVERY.as_secs_f64()).min(self.full);
+        self.grown = (self.rate < self.full).then_some(now);
     }
 }
 
@@ -113,8 +141,63 @@ mod tests {
         }
         pace.throttled(at(0), 0.0);
         assert_eq!(wait(&mut pace, 0), 30_000);
-        pace.ok();
+        pace.ok(at(0));
         assert_eq!(wait(&mut pace, 0), 0);
+    }
+
+    #[test]
+    fn refusals_halve_the_rate_and_it_grows_back_evenly() {
+        let mut pace = Pace::new(2.0);
+        let mut rate_after = |refusals: u32, seconds: i64| {
+            (0..refusals).for_each(|_| pace.throttled(at(0), 1.0));
+            pace.ok(at(seconds * 1000));
+            pace.requests_per_second()
+        };
+        for (refusals, seconds, rate) in [
+            (0, 0, 2.0),
+            (1, 0, 1.0),
+            (0, 30, 1.5),
+            (0, 60, 2.0),
+            (2, 0, 0.5),
+            (9, 0, 0.1),
+            (0, 60, 1.1),
+            (0, 999, 2.0),
+        ] {
+            assert_eq!(rate_after(refusals, seconds), rate, "{refusals} refusals, {seconds} s");
+        }
+    }
+
+    #[test]
+    fn two_that_share_a_quota_both_get_a_good_part_of_it() {
+        // Whoever comes while no token is left is refused; one begins with all, the other with the least. Requests take
+        // a varying time to arrive.
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut paces = [Pace::new(2.0), Pace::new(2.0)];
+        (0..9).for_each(|_| paces[1].throttled(at(0), 1.0));
+        let (mut tokens, mut filled, mut served) = (2.0_f64, 0, [0.0; 2]);
+        let mut refused = 0.0;
+        for now in (0..3_600_000).step_by(10) {
+            for (pace, served) in paces.iter_mut().zip(&mut served) {
+                if wait(pace, now) > 0 {
+                    continue;
+                }
+                pace.sent(at(now));
+                let arrived = filled.max(now + rng.i64(0..100));
+                tokens = (tokens + 2.0 * (arrived - filled) as f64 / 1000.0).min(2.0);
+                filled = arrived;
+                if tokens >= 1.0 {
+                    tokens -= 1.0;
+                    *served += 1.0;
+                    pace.ok(at(now));
+                } else {
+                    refused += 1.0;
+                    pace.throttled(at(now), 0.5 + rng.f64() / 2.0);
+                }
+            }
+        }
+        let [one, other]: [f64; 2] = served;
+        assert!(one.min(other) > 0.4 * (one + other), "{served:?}");
+        assert!(one + other > 0.85 * 7200.0 && refused < 0.05 * (one + other), "{served:?}, {refused} refused");
     }
 
     #[test]
@@ -151,7 +234,7 @@ mod tests {
             for (jump, what, jitter) in steps {
                 now += jump;
                 let due = wait(&mut pace, now);
-                prop_assert!((0..=spacing.max(60_000)).contains(&due));
+                prop_assert!((0..=spacing.max(60_000)).contains(&due), "{due}");
                 now += due;
                 prop_assert_eq!(wait(&mut pace, now), 0, "a wait that was kept is enough");
                 pace.sent(at(now));
@@ -159,7 +242,7 @@ mod tests {
                 match what {
                     0 => pace.throttled(at(now), jitter),
                     1 => {}
-                    _ => pace.ok(),
+                    _ => pace.ok(at(now)),
                 }
             }
         }

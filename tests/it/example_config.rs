@@ -33,11 +33,14 @@ fn taken() -> Vec<String> {
 fn passes(lines: &[String]) {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("chat-url"), "https://hooks.example.com/from-a-file\n").expect("a file");
+    fs::write(folder.path().join("heartbeat-url"), "https://ping.example.com/from-a-file\n").expect("a file");
     fs::write(folder.path().join("chat-signing"), "whsec_c2VjcmV0d2F0Y2g=\n").expect("a file");
-    let env: Environment =
-        [("SECRETWATCH_CHAT_URL", "https://hooks.example.com/from-a-variable"), ("SECRETWATCH_CHAT_SIGNING", "plain")]
-            .into_iter()
-            .collect();
+    let variables = [
+        ("SECRETWATCH_CHAT_URL", "https://hooks.example.com/from-a-variable"),
+        ("SECRETWATCH_CHAT_SIGNING", "plain"),
+        ("SECRETWATCH_HEARTBEAT_URL", "https://ping.example.com/from-a-variable"),
+    ];
+    let env: Environment = variables.into_iter().collect();
     let text = lines.join("\n").replace(SECRETS, &folder.path().display().to_string());
     if let Err(problems) = check(&text, "config.example.toml", &env) {
         panic!("{problems}\nin\n{text}");

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use secretwatch::detect::{GroupKey, Rule};
-use secretwatch::model::{Access, Alert, AlertKind, EventTime, MAX_ACCESSES, MAX_BYTES, Span, WallTime};
-use secretwatch::store::{Ledger, LedgerSettings, Next, Settlement, StoreError, Sweep};
+use secretwatch::model::{Access, Alert, AlertKind, EventTime, MAX_ACCESSES, MAX_BYTES, Severity, Span, WallTime};
+use secretwatch::store::{Ledger, LedgerSettings, Next, Recipient, Settlement, StoreError, Sweep};
 use secretwatch::trail::SourceId;
 
 use crate::promise::{EVENT_SOURCE, START, access, drain, rule, settings, source};
@@ -663,4 +663,74 @@ fn sources_that_are_not_configured_are_nobodys_business() {
     let stranger = SourceId { account: "x".to_owned(), region: "y".to_owned() };
     ledger.read_through(&stranger, now(), now()).unwrap();
     assert!(!ledger.sources().contains_key(&stranger));
+}
+
+#[test]
+fn health_tells_of_the_source_and_the_notifier_that_are_worst() {
+    let accounts = ["111111111111", "222222222222", "333333333333"];
+    let recipient = |name: &str| Recipient { name: name.to_owned(), min_severity: Severity::Info, send_resolved: true };
+    let settings = LedgerSettings {
+        recipients: vec![recipient("a"), recipient("b")],
+        stale_after: Duration::from_secs(900),
+        ..with_accounts(vec![Rule { notify: vec!["a".to_owned(), "b".to_owned()], ..rule("r") }], &accounts)
+    };
+    let mut ledger = Ledger::in_memory(settings, now()).unwrap();
+    let id = |account: &str| SourceId { account: account.to_owned(), region: source().region };
+    let stalest = |ledger: &Ledger| {
+        let stalest = ledger.health().unwrap().stalest.unwrap();
+        (stalest.source.account, stalest.read_through, stalest.blind)
+    };
+
+    // One that was never read comes before all that were, and a blind one before that.
+    ledger.read_through(&id(accounts[0]), later(10), later(10)).unwrap();
+    ledger.read_through(&id(accounts[2]), later(5), later(5)).unwrap();
+    assert_eq!(stalest(&ledger), (accounts[1].to_owned(), None, false));
+    ledger.read_through(&id(accounts[1]), later(20), later(20)).unwrap();
+    assert_eq!(stalest(&ledger), (accounts[2].to_owned(), Some(later(5)), false));
+    ledger.tick(later(5 + 901), false).unwrap();
+    ledger.read_through(&id(accounts[2]), later(5), later(2000)).unwrap();
+    assert_eq!(stalest(&ledger), (accounts[2].to_owned(), Some(later(2000)), true), "too slow to see");
+
+    let slowest = |ledger: &Ledger| ledger.health().unwrap().slowest.map(|row| (row.notifier, row.queued));
+    let deliver = |ledger: &mut Ledger, notifier: &str, settlement: &Settlement| {
+        let Next::Send(delivery) = ledger.next(notifier, later(9000), None).unwrap() else { panic!("nothing to send") };
+        ledger.settle(&delivery, settlement).unwrap();
+    };
+    assert_eq!(slowest(&ledger), Some(("a".to_owned(), later(906))), "the alert that it is blind");
+    let accepted = Settlement::Accepted { at: later(9000) };
+    deliver(&mut ledger, "a", &accepted);
+    assert_eq!(slowest(&ledger), Some(("b".to_owned(), later(906))));
+    deliver(&mut ledger, "b", &Settlement::Dead { at: later(9000), error: "gone".to_owned() });
+    assert_eq!(slowest(&ledger), None, "a dead letter waits for nothing");
+    ledger.take(vec![access("e", START, "s", "p")], later(3000)).unwrap();
+    deliver(
+        &mut ledger,
+        "a",
+        &Settlement::Retry { at: later(9999), attempts: 1, parked: true, error: "no".to_owned() },
+    );
+    deliver(&mut ledger, "b", &accepted);
+    assert_eq!(slowest(&ledger), Some(("a".to_owned(), later(3000))), "one that is refused waits on");
+}
+
+#[test]
+fn how_late_events_were_survives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let minutes = |count: u64| Duration::from_secs(count * 60);
+    let open = || Ledger::open(folder.path(), settings(vec![rule("r")]), now()).unwrap();
+    let mut ledger = open();
+    ledger.saw(&source(), &[minutes(3), minutes(4)]);
+    ledger.saw(&SourceId { account: "nobody".to_owned(), region: "nowhere".to_owned() }, &[minutes(9)]);
+    read_all(&mut ledger, now());
+    ledger.sync().unwrap();
+    drop(ledger);
+
+    let mut ledger = open();
+    let lately = ledger.sources()[&source()].visibility.lately();
+    assert_eq!((lately.count(), lately.sum()), (2, minutes(7)));
+    assert_eq!(ledger.sources()[&source()].visibility.quantile(0.5), Some(minutes(3)));
+
+    // Another account's events say nothing about this one's.
+    ledger.identify(&source(), "111111111111", now()).unwrap();
+    ledger.identify(&source(), "222222222222", now()).unwrap();
+    assert_eq!(ledger.sources()[&source()].visibility.lately().count(), 0);
 }

@@ -6,6 +6,7 @@ mod commands;
 mod documents;
 mod example_config;
 mod faults;
+mod heartbeat;
 mod kills;
 mod late;
 mod ledger;

@@ -51,11 +51,11 @@ impl fmt::Display for Outcome {
 /// Plays one seed, with an engine that is right or has a mistake.
 fn play(seed: u64, mutation: Option<Mutation>) -> Outcome {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let story = Story::draw(&mut rng);
+    let mut story = Story::draw(&mut rng);
     let jumps = Jumps::draw(&story, &mut rng);
     let world = World::new(&story, seed, jumps, mutation);
     story.play(&world.account);
-    weather::brew(&story, &world.account, &mut rng);
+    weather::brew(&mut story, &world.account, &mut rng);
 
     let mut tweak = Tweak::default();
     let changes = rng.u8(0..4) == 0;
@@ -133,8 +133,10 @@ fn seeds_keep_the_promise() {
     };
     let mut failed = Vec::new();
     for seed in seeds {
-        let t = std::time::Instant::now();let outcome = play(seed, None);
- eprintln!("T {seed} {:?} {}", t.elapsed(), outcome.calls);        if number("SIMULATION_SEED").is_some() {
+        let t = std::time::Instant::now();
+        let outcome = play(seed, None);
+        eprintln!("T {seed} {:?} {}", t.elapsed(), outcome.calls);
+        if number("SIMULATION_SEED").is_some() {
             println!("{outcome}");
         }
         if !outcome.wrong.is_empty() {

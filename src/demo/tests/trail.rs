@@ -147,13 +147,19 @@ async fn attributes_select() {
     account.put(&Record::read("prod/db").by(ada.clone()).id("read").resource("AWS::X", "y"));
     account.put(&Record::new("CreateSecret").id("create"));
     account.put(&Record::new("AssumeRole").source("sts.amazonaws.com").id("assume"));
+    account.put(&Record::new("CreateSecret").source("vault.example.com").id("foreign"));
     let trail = Clients::of(&account).trail;
     use LookupAttributeKey as Key;
     for (key, value, expected) in [
         (Key::EventId, "read", "read"),
-        (Key::EventName, "CreateSecret", "create"),
+        (Key::EventName, "GetSecretValue", "read"),
+        (Key::EventName, "CreateSecret", "foreign create"),
+        (Key::EventName, "createsecret", ""),
+        (Key::EventName, "CreateSecre", ""),
+        (Key::EventName, "CreateSecret*", ""),
+        (Key::EventName, " CreateSecret", ""),
         (Key::ReadOnly, "true", "read"),
-        (Key::ReadOnly, "false", "assume create"),
+        (Key::ReadOnly, "false", "foreign assume create"),
         (Key::Username, "ada", "read"),
         (Key::ResourceType, "AWS::X", "read"),
         (Key::ResourceName, "y", "read"),

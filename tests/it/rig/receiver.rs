@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::Value;
 use tokio::net::TcpSocket;
 use tokio::runtime::{Builder, Runtime};
@@ -31,6 +31,8 @@ pub(crate) enum Answer {
 /// One request.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
+    /// The method, and the path with its query.
+    pub(crate) line: String,
     pub(crate) headers: HeaderMap,
     /// The alert.
     pub(crate) body: Value,
@@ -151,9 +153,9 @@ fn bound(address: SocketAddr) -> TcpSocket {
     socket
 }
 
-async fn take(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn take(State(desk): State<Arc<Desk>>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let request = Request { headers, body, accepted: false };
+    let request = Request { line: format!("{method} {uri}"), headers, body, accepted: false };
     let answer = (desk.decide.lock().unwrap())(&request);
     let number = {
         let mut requests = desk.requests.lock().unwrap();

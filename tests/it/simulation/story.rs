@@ -28,6 +28,8 @@ pub(crate) struct Story {
     pub(crate) disorder: u64,
     pub(crate) inventory: bool,
     pub(crate) quota: bool,
+    /// Some topic refuses alerts for a while.
+    pub(crate) refusals: bool,
 }
 
 /// How long things take, in seconds.
@@ -108,6 +110,7 @@ impl Story {
             disorder: if times.recheck > 0 && rng.u8(0..4) == 0 { 5 } else { 0 },
             inventory: rng.bool(),
             quota: rng.bool(),
+            refusals: false,
         };
         for _ in 0..rng.usize(4..12) {
             story.burst(rng);
@@ -138,6 +141,7 @@ impl Story {
             disorder: 0,
             inventory: false,
             quota: false,
+            refusals: false,
         };
         for (at, delay, secret) in
             [(0, 5, "a"), (3, 30, "a"), (6, 35, "a"), (7, 1, "a"), (40, 2, "b"), (62, 20, "a"), (62, 9, "b")]
@@ -161,13 +165,9 @@ impl Story {
         let settled = lateness + longest + 3 * interval;
         // The pause before a recheck is at most this; rechecks come with a poll.
         let rechecked = if recheck > 0 { recheck + (recheck / 24).max(3_700) + 4 * interval } else { 0 };
-        // Whoever refused an alert is asked again within the hour.
-        let asked_again = if self.is_small() { 120 } else { 3_700 };
+        // Who refused an alert is asked again within the hour, who was not reached within minutes.
+        let asked_again = if self.refusals { 3_700 } else { 400 };
         WallTime(self.calm().0 + 1_000 * (settled.max(rechecked).max(asked_again) + 60))
-    }
-
-    pub(crate) fn is_small(&self) -> bool {
-        self.times.trouble < 200
     }
 
     /// Whether `event` must come to be known: it stands in a trail that is read, and shows in time.
@@ -335,7 +335,7 @@ pub(crate) fn topic_arn(name: &str) -> String {
 impl Times {
     fn draw(rng: &mut fastrand::Rng) -> Self {
         // Minutes more often than hours, which take longer to play.
-        let lateness = 60 * [4, 10, 10, 15, 15, 20, 30, 120][rng.usize(..8)];
+        let lateness = 60 * [5, 10, 10, 15, 20, 20, 30, 120][rng.usize(..8)];
         let interval = lateness / rng.i64(1..5);
         let recheck = if rng.u8(0..4) == 0 { 0 } else { lateness * rng.i64(2..5) };
         let trouble = lateness * rng.i64(3..8);

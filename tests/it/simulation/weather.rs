@@ -30,12 +30,13 @@ impl Phase {
 }
 
 /// Injects everything that will go wrong in the account.
-pub(crate) fn brew(story: &Story, account: &Account, rng: &mut fastrand::Rng) {
+pub(crate) fn brew(story: &mut Story, account: &Account, rng: &mut fastrand::Rng) {
     for _ in 0..rng.usize(0..7) {
         let (fault, chance) = reading_fault(rng);
         let place = rng.choice(&story.sources).cloned().filter(|_| rng.bool());
         let strikes = move |call: &Call| {
-            let here = place.as_ref().is_none_or(|(account, region)| call.account == *account && call.region == *region);
+            let here =
+                place.as_ref().is_none_or(|(account, region)| call.account == *account && call.region == *region);
             call.operation == "LookupEvents" && here
         };
         inject(account, Phase::draw(story, rng), strikes, fault, chance, rng);
@@ -43,6 +44,7 @@ pub(crate) fn brew(story: &Story, account: &Account, rng: &mut fastrand::Rng) {
     let topics: Vec<&str> = story.topics.iter().copied().chain([EXTRA]).collect();
     for _ in 0..rng.usize(0..5) {
         let (fault, chance) = sending_fault(rng);
+        story.refusals |= matches!(&fault, Fault::Error { status: 400..500, .. });
         let arn = topic_arn(topics[rng.usize(..topics.len())]);
         let strikes =
             move |call: &Call| call.operation == "Publish" && call.parameters["TopicArn"].as_str() == Some(&arn);

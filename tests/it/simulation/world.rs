@@ -102,8 +102,7 @@ impl World {
             account.add_topic(topic);
         }
         let fate = Arc::new(Mutex::new(Fate { between: Some(START.wall()), ..Fate::default() }));
-        let world =
-            Self { account, disk: SimulatedDisk::new(), clock, jumps: Arc::new(jumps), mutation, fate };
+        let world = Self { account, disk: SimulatedDisk::new(), clock, jumps: Arc::new(jumps), mutation, fate };
         let watching = world.clone();
         // A world that holds a disk that holds the world: both go with the process, a few kilobytes a seed.
         world.disk.watch(move |stroke| watching.stroke(stroke));
