@@ -6,8 +6,8 @@
 //! CONTRIBUTING.md says how to run more of them.
 
 mod mutations;
-mod oracle;
-mod story;
+pub(crate) mod oracle;
+pub(crate) mod story;
 mod weather;
 mod world;
 
@@ -85,7 +85,7 @@ fn play(seed: u64, mutation: Option<Mutation>) -> Outcome {
 }
 
 /// The versions of all rules that there were.
-fn counted(story: &Story, last: Tweak) -> Vec<Counted> {
+pub(crate) fn counted(story: &Story, last: Tweak) -> Vec<Counted> {
     let rules = story.rules(last).into_iter().map(|rule| Counted { rule, to_the_end: true });
     let replaced = story.rules[0].clone();
     rules.chain(last.changed.then_some(Counted { rule: replaced, to_the_end: false })).collect()
