@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::detect::Trouble;
 use crate::store::StoreError;
 
 /// When a pass ends before it is through.
@@ -41,7 +42,7 @@ pub(super) enum Ended {
     /// All is to end.
     Stopped,
     /// Something went wrong at the source.
-    Failed(String),
+    Failed(Trouble),
     /// The store cannot go on, and so nothing can.
     Store(StoreError),
 }

@@ -18,6 +18,7 @@ mod limits;
 mod outside;
 mod pass;
 mod schedule;
+mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,14 +138,14 @@ pub async fn run(config: &Config, outside: &Outside, stop: CancellationToken) ->
     let clock = &outside.clock;
     // A channel for each source: tokio wakes those who share one in an order drawn by lot, and equal worlds are to go the
     // same way.
-    let mut polls = Vec::new();
+    let mut signals = Vec::new();
     let mut tasks = JoinSet::new();
     let spread = spacing(config.poll.cadence.longest_gap(clock.now()), watches.len());
     for (place, watch) in (0..).zip(watches) {
-        let (poll, signal) = watch::channel(Instant::now());
-        polls.push(poll);
-        let due = Polls { signal, offset: spread * place };
-        tasks.spawn(watch_source(watch, due, keeper.clone(), clock.clone(), stop.clone()));
+        let (sender, signal) = watch::channel(Instant::now());
+        signals.push(sender);
+        let polls = Polls { signal, offset: spread * place };
+        tasks.spawn(watch_source(watch, polls, keeper.clone(), clock.clone(), stop.clone()));
     }
     for dispatcher in dispatchers {
         let (queued, stop) = (keeper.queued(), stop.clone());
@@ -153,7 +154,7 @@ pub async fn run(config: &Config, outside: &Outside, stop: CancellationToken) ->
     if let Some(heartbeat) = heartbeat {
         tasks.spawn(heartbeat.run(keeper.clone(), clock.clone(), stop.clone()));
     }
-    let ended = turn(config, outside, &keeper, &census, &polls, &mut tasks, &stop).await;
+    let ended = turn(config, outside, &keeper, &census, &signals, &mut tasks, &stop).await;
 
     stop.cancel();
     let finished = tokio::time::timeout(LAST_WORDS, finish(&mut tasks)).await;
@@ -300,10 +301,8 @@ async fn turn(
                 ended.map_err(Fatal::Task)??;
             }
             Wake::Chore(Chore::Poll) => {
-                let due = Instant::now();
-                for poll in polls {
-                    poll.send_replace(due);
-                }
+                let now = Instant::now();
+                polls.iter().for_each(|poll| poll.send_modify(|due| *due = now));
             }
             Wake::Chore(Chore::Prune) => {
                 tasks.spawn(prune(keeper.clone(), usize::MAX, outside.clock.clone(), stop.clone()));

@@ -20,7 +20,9 @@ use super::clock::Clock;
 use super::feed::{Feed, NARROWED};
 use super::inventory::Inventory;
 use super::limits::{Ended, Limits, pause};
+use super::trouble::trouble;
 use crate::aws::{Identity, Source};
+use crate::detect::Trouble;
 use crate::model::{Access, EventTime, Span, Unreadable, WallClock, WallTime, read_record};
 use crate::notify::with_causes;
 use crate::store::{Keeper, StoreError, Taken};
@@ -81,7 +83,7 @@ pub struct Report {
     /// Whether everything that the plan held was read.
     pub read_through: bool,
     /// Why not, if something went wrong.
-    pub failure: Option<String>,
+    pub failure: Option<Trouble>,
     /// How deep the readings of the deepest feed went.
     pub depth: Option<Depth>,
     /// Accesses that were not there yet when their second was read at the age of `lateness`.
@@ -165,7 +167,7 @@ impl Watch {
                     feed.broken = true;
                     report.read_through = false;
                     if limits.deadline.is_some() && !limits.stop.is_cancelled() {
-                        report.failure.get_or_insert_with(|| "the time that it may take ran out".to_owned());
+                        report.failure.get_or_insert(Trouble::OutOfTime);
                     }
                 }
                 Err(Ended::Failed(why)) => {
@@ -176,10 +178,15 @@ impl Watch {
                 Err(Ended::Store(error)) => return Err(error),
             }
         }
+        self.narrow(&mut feeds, began).await?;
         if report.gave_way {
             self.judge_what_is_left(&feeds, began, &mut report);
         }
-        self.narrow(&mut feeds, began).await?;
+        if self.clock.behind() > self.settings.stale_after {
+            // What happened since then by AWS's clock was not asked for.
+            report.read_through = false;
+            report.failure.get_or_insert(Trouble::Clock { ahead_secs: -whole_secs(self.clock.behind()) });
+        }
         self.feeds = feeds;
         self.conclude(started, &report).await?;
         self.log(started, &report);
@@ -253,12 +260,17 @@ impl Watch {
         let oldest = feeds.iter().filter_map(|feed| behind(&feed.coverage, until, &self.settings.plan)).min();
         let Some(oldest) = oldest else { return };
         report.read_through = false;
-        let seen: f64 = feeds.iter().filter(|feed| !feed.is_narrowed()).map(|feed| feed.density.per_second()).sum();
-        let read = self.pace.requests_per_second() * f64::from(PAGE_EVENTS);
-        let behind = began.since(oldest.wall()).as_secs();
-        report.failure.get_or_insert_with(|| {
-            format!("{behind} s behind: {seen:.1} events/s, of which {read:.0} can be read, each more than once")
-        });
+        let narrowed = feeds.iter().any(Feed::is_narrowed);
+        let seen_per_second =
+            feeds.iter().filter(|feed| !feed.is_narrowed()).map(|feed| feed.density.per_second()).sum();
+        let read_per_second = self.pace.requests_per_second() * f64::from(PAGE_EVENTS);
+        let behind = began.since(oldest.wall());
+        let trouble = if report.throttled > 0 && self.pace.is_held_back() {
+            Trouble::Throttled { in_a_row: u32::try_from(report.throttled).unwrap_or(u32::MAX) }
+        } else {
+            Trouble::Behind { seen_per_second, read_per_second, behind, narrowed }
+        };
+        report.failure.get_or_insert(trouble);
     }
 
     /// Begins to look up reads of secrets alone when the source is far behind, and ends it when it has caught up.
@@ -332,7 +344,6 @@ impl Watch {
         let (mut pages, mut faults, mut throttles) = (0_u64, 0, 0);
         loop {
             self.wait_turn(planned.purpose, pages, limits, report).await?;
-            pages += 1;
             let sent = self.local.now();
             self.pace.sent(sent);
             report.requests += 1;
@@ -341,11 +352,12 @@ impl Watch {
                 Ok(page) => {
                     self.pace.ok(sent);
                     (faults, throttles) = (0, 0);
+                    pages += 1;
                     self.learn_time(sent, page.date);
                     token.clone_from(&page.token);
                     self.take_page(feed, page, &mut reading, &mut times, report).await?;
                     let Some(next) = &token else { return Ok(()) };
-                    reading.follow(next).map_err(|stuck| Ended::Failed(stuck.to_string()))?;
+                    reading.follow(next).map_err(|stuck| Ended::Failed(Trouble::Other(stuck.to_string())))?;
                 }
                 // Its date may be a proxy's, not AWS's: only an answer teaches the time.
                 Err(error) => match error.class {
@@ -353,19 +365,23 @@ impl Watch {
                         throttles += 1;
                         report.throttled += 1;
                         self.pace.throttled(self.local.now(), 0.5 + fastrand::f64() / 2.0);
+                        self.note(trouble(&error, throttles, self.local.now())).await?;
                     }
                     LookupClass::Transient if faults < MAX_FAULTS => {
                         tracing::debug!(source = %self.source.id, error = %with_causes(&error), "lookup failed; again");
+                        self.note(trouble(&error, throttles, self.local.now())).await?;
                         pause(FIRST_FAULT_WAIT * (1 << faults), limits).await?;
                         faults += 1;
                     }
                     LookupClass::TokenRefused => {
-                        let Some(rest) = reading.restart() else { return Err(Ended::Failed(with_causes(&error))) };
+                        let Some(rest) = reading.restart() else {
+                            return Err(Ended::Failed(trouble(&error, throttles, self.local.now())));
+                        };
                         tracing::info!(source = %self.source.id, "page token refused; reading the rest again");
                         query.span = rest;
                         token = None;
                     }
-                    _ => return Err(Ended::Failed(with_causes(&error))),
+                    _ => return Err(Ended::Failed(trouble(&error, throttles, self.local.now()))),
                 },
             }
         }
@@ -383,7 +399,8 @@ impl Watch {
         let seen = self.local.now();
         let times: Vec<EventTime> = page.items.iter().filter_map(|item| item.time).collect();
         report.records += page.items.len() as u64;
-        let (accesses, unreadable) = self.parse(page.items, seen);
+        let (mut accesses, unreadable) = self.parse(page.items, seen);
+        accesses.retain(|access| feed.wants(access));
         let news = News { before: feed.coverage.clone(), seen, young: self.young(reading.at()) };
 
         let was_descending = reading.is_descending();
@@ -472,6 +489,17 @@ impl Watch {
         report.taken.absorb(taken);
     }
 
+    /// Tells at once what a pass that goes on has met with: it may wait for longer than a source may be blind.
+    async fn note(&self, met: Trouble) -> Result<(), StoreError> {
+        let id = self.source.id.clone();
+        self.keeper
+            .run(move |ledger| {
+                ledger.not_read_through(&id, met);
+                Ok(())
+            })
+            .await
+    }
+
     async fn conclude(&mut self, started: WallTime, report: &Report) -> Result<(), StoreError> {
         let (id, read_through, failure) = (self.source.id.clone(), report.read_through, report.failure.clone());
         let (now, lateness) = (self.local.now(), self.settings.plan.lateness);
@@ -510,7 +538,7 @@ impl Watch {
         }
         match failure {
             Some(why) => {
-                tracing::warn!(%source, requests, throttled, records, new, duplicates, ratio, seconds, why, "pass incomplete");
+                tracing::warn!(%source, requests, throttled, records, new, duplicates, ratio, seconds, %why, "pass incomplete");
             }
             None => {
                 let read_through = report.read_through;
@@ -584,6 +612,10 @@ impl Watch {
         report.behind_pages += u64::from(purpose == Purpose::Backlog);
         Ok(())
     }
+}
+
+fn whole_secs(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// What tells whether an access that is new was late, or only read late.

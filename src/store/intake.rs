@@ -472,7 +472,7 @@ fn best_first(mut accesses: Vec<Access>) -> Vec<Access> {
     accesses
 }
 
-fn index_row(access: &Access, identity: &str, at: EventTime) -> IndexRow {
+pub(super) fn index_row(access: &Access, identity: &str, at: EventTime) -> IndexRow {
     IndexRow { at, hash: content_hash(access), named_only: false, identity: identity.to_owned() }
 }
 

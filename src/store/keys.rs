@@ -7,6 +7,8 @@
 //! | key | value | what for |
 //! |---|---|---|
 //! | `v` | 4 bytes: schema version | refusing a store from the future |
+//! | `w` | 8 bytes: how many batches have been written | noticing that some are lost |
+//! | `s` | time:8 | where watching begins in a store that was renewed, until the next start has taken it over |
 //! | `a` time:8 id | [`Access`](crate::model::Access) | every access, under the id it counts by |
 //! | `i` id | time:8 hash:8 flag:1 id | every event id seen: where its access lies, and a hash that tells a repeat from another event under the same id; flag 1: only named by another record so far. A record that makes no sense is found by the byte 1 and hash:8 in place of an id |
 //! | `y` time:8 id | [`Access`](crate::model::Access) | records that repeat an access counted under another id (cross-account copies, updates) |
@@ -31,6 +33,8 @@ use crate::model::EventTime;
 pub(super) const VERSION: u32 = 1;
 
 pub(super) const META: &[u8] = b"v";
+pub(super) const BATCHES: &[u8] = b"w";
+pub(super) const BEGINNING: &[u8] = b"s";
 pub(super) const ACCESS: u8 = b'a';
 pub(super) const INDEX: u8 = b'i';
 pub(super) const COPY: u8 = b'y';

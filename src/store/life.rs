@@ -8,7 +8,9 @@ use super::keys::{self, Key};
 use super::kv::{MAX_VALUE, Writes};
 use super::ledger::Ledger;
 use super::rows::{self, AlertRow, Blindness, DeliveryRow, Pending, RuleRow};
-use crate::detect::{Change, Incident, IncidentId, Rule, RuleCard, State, about_source, compose, episode_id, resolved};
+use crate::detect::{
+    Change, Incident, IncidentId, Rule, RuleCard, State, Trouble, about_source, compose, episode_id, resolved,
+};
 use crate::model::{Access, Alert, AlertKind, EventTime, Span, WallTime};
 use crate::trail::SourceId;
 
@@ -22,7 +24,7 @@ const TOLD_AT_ONCE: usize = 8;
 const TICKED_LATELY: Duration = Duration::from_secs(1);
 
 /// Event ids in one `e` row.
-const IDS_A_ROW: usize = 150;
+pub(super) const IDS_A_ROW: usize = 150;
 
 /// Who is to hear an alert.
 enum Audience<'a> {
@@ -67,9 +69,13 @@ impl Ledger {
         self.write_source(source, row, writes)
     }
 
-    /// Notes why `source` could not be read through.
-    pub fn not_read_through(&mut self, source: &SourceId, why: String) {
-        self.troubles.insert(source.clone(), why);
+    /// Notes why `source` could not be read through. That time ran out, or that much is left, says less than what keeps
+    /// it from answering.
+    pub fn not_read_through(&mut self, source: &SourceId, why: Trouble) {
+        let is_effect = matches!(why, Trouble::OutOfTime | Trouble::Behind { .. });
+        if !is_effect || !self.troubles.get(source).is_some_and(Trouble::ends_with_an_answer) {
+            self.troubles.insert(source.clone(), why);
+        }
     }
 
     /// Writes what a page did to one incident.
@@ -349,9 +355,9 @@ impl Ledger {
             AlertKind::Sighted => now.since(blind.since),
             _ => self.unread_for(source, now),
         };
-        let reason = self.troubles.get(source).cloned();
+        let trouble = self.troubles.get(source);
         let figures = (seconds.as_secs(), self.settings.stale_after.as_secs());
-        let alert = about_source(kind, &blind.episode, &labels, figures, reason, now);
+        let alert = about_source(kind, &blind.episode, &labels, figures, trouble, now);
         self.queue(&alert, &Audience::Everybody, writes)
     }
 }

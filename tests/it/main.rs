@@ -1,8 +1,10 @@
 //! Tests through the public surface: the library's, the program's, and what is shipped beside it.
 
 mod accounts;
+mod blind;
 mod changes;
 mod commands;
+mod disk;
 mod documents;
 mod example_config;
 mod faults;

@@ -144,7 +144,8 @@ impl World {
         });
         drop(runtime);
         self.disk.crash(luck.usize(0..=self.disk.loose()));
-        ended
+        // Whoever is killed meets with errors in its last moment, and may be quicker to say so.
+        if self.fate().frozen { Ended::Killed } else { ended }
     }
 
     async fn lead(&self, config: &Config, way: Way, end: End, latest: WallTime) -> Ended {
