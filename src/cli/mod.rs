@@ -9,6 +9,7 @@ mod exit;
 mod log;
 mod replay;
 mod run;
+mod store;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -79,6 +80,9 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
+    /// Look after the store: is it whole, and how to begin anew if not
+    #[command(subcommand)]
+    Store(store::Command),
     /// Watch a simulated AWS account; needs no account, no network, no configuration
     Demo {
         /// How alerts are printed
@@ -125,6 +129,10 @@ pub fn main() -> Exit {
         None => run::daemon(&args),
         Some(Command::Check { print }) => check::check(&args, *print),
         Some(Command::Replay { paths, format }) => replay::replay(&args, paths, *format),
+        Some(Command::Store(store::Command::Check { format })) => store::check(&args, *format),
+        Some(Command::Store(store::Command::Renew { since, from_now, force })) => {
+            store::renewed(&args, *since, *from_now, *force)
+        }
         Some(Command::Demo { format }) => demo::demo(&args, *format),
         Some(Command::Completions { shell }) => print(|out| {
             clap_complete::generate(*shell, &mut Args::command(), "secretwatch", out);

@@ -5,7 +5,7 @@
 //! the feeds behind it work off everything, oldest first. Its coverage is its own, so nothing that it reads counts as
 //! read for the others: what was left out for a while stays a backlog, is shown as one, and is read in the end.
 
-use crate::model::EventTime;
+use crate::model::{Access, EventTime};
 use crate::trail::{Coverage, Density, Filter, PlanSettings};
 
 /// The event that a narrowed source is read for. CloudTrail looks up by one attribute only, and this is the one event
@@ -13,7 +13,7 @@ use crate::trail::{Coverage, Density, Filter, PlanSettings};
 const NARROWED_TO: &str = "GetSecretValue";
 
 /// The event source that can be narrowed.
-const NARROWED_OF: &str = "secretsmanager.amazonaws.com";
+pub(super) const NARROWED_OF: &str = "secretsmanager.amazonaws.com";
 
 /// Under which name the narrowed feed's coverage is kept: no event source has such a name.
 pub(super) const NARROWED: &str = "EventName=GetSecretValue";
@@ -46,6 +46,11 @@ impl Feed {
     /// What a narrowed feed that begins at `since` has read: nothing. It is not rechecked, since the whole feed is.
     pub(super) fn nothing_narrowed(since: EventTime, settings: &PlanSettings) -> Coverage {
         Coverage::new(since, settings.lateness, std::time::Duration::ZERO)
+    }
+
+    /// Whether `access` belongs to it: other services may have an event of the name that a narrowed feed asks for.
+    pub(super) fn wants(&self, access: &Access) -> bool {
+        !self.is_narrowed() || access.event_source == NARROWED_OF
     }
 
     /// Whether this is the narrowed one.

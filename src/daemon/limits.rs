@@ -25,7 +25,7 @@ pub struct Limits {
     pub deadline: Option<Instant>,
 }
 
-/// When polls of one source are due: all sources hear one signal, and each is late by its own offset, so that a
+/// When polls of one source are due: all sources are told at once, and each is late by its own offset, so that a
 /// thousand of them do not ask at the same instant.
 #[derive(Clone, Debug)]
 pub struct Polls {

@@ -35,7 +35,7 @@ pub enum Trouble {
     Behind {
         /// Events that happen each second.
         seen_per_second: f64,
-        /// Events that can be read each second.
+        /// Events that can be read each second; each has to be read more than once.
         read_per_second: f64,
         /// The age of the oldest second that was not read.
         behind: Duration,
@@ -150,7 +150,7 @@ impl fmt::Display for Trouble {
             Self::Refused(said) => write!(f, "CloudTrail refuses the lookup: {said}"),
             Self::Behind { seen_per_second, read_per_second, behind, .. } => write!(
                 f,
-                "it is {} behind: {} events happen each second, and it can read {}",
+                "it is {} behind: {} events happen each second, and it can read {}, each more than once",
                 in_words(*behind),
                 rate(*seen_per_second),
                 rate(*read_per_second)
@@ -234,19 +234,19 @@ mod tests {
             (
                 behind(61.4, 25.0),
                 "behind",
-                "it is 2 hours 10 minutes behind: 61 events happen each second, and it can read 25",
+                "it is 2 hours 10 minutes behind: 61 events happen each second, and it can read 25, each more than once",
                 "Raise requests_per_second, up to 2.0",
             ),
             (
                 behind(140.0, 99.96),
                 "behind",
-                "it is 2 hours 10 minutes behind: 140 events happen each second, and it can read 100",
+                "it is 2 hours 10 minutes behind: 140 events happen each second, and it can read 100, each more than once",
                 "narrow_when_behind = true",
             ),
             (
                 behind(3.26, 0.0),
                 "behind",
-                "it is 2 hours 10 minutes behind: 3.3 events happen each second, and it can read 0",
+                "it is 2 hours 10 minutes behind: 3.3 events happen each second, and it can read 0, each more than once",
                 "event_sources",
             ),
             (

@@ -8,20 +8,24 @@
 //!   grows with the rows of a batch where their keys are scattered: half a gigabyte for a thousand. [`MAX_VALUE`] and
 //!   [`MAX_BATCH`] are the bounds that callers keep to; the figures stand in `benches/README.md`.
 //!
+//! And where a byte was changed behind its back, sled takes what it cannot read as the end of its log, or panics. So
+//! each batch carries its number in a row, and after each sync the number goes into a file of our own: a store that holds
+//! fewer than that many has lost something, and is refused. Panics become errors.
+//!
 //! In memory it is a `BTreeMap`: for `replay`, which must not touch the state, and for tests; a [`SimulatedDisk`] can
 //! stand behind it, which says what of it survives.
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::ops::Bound;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::StoreError;
 use super::simulated::SimulatedDisk;
+use super::{StoreError, keys};
 
 /// Bytes in one value at most.
 pub(super) const MAX_VALUE: usize = 48 * 1024;
@@ -33,9 +37,21 @@ pub(super) const MAX_BATCH: usize = 400;
 /// sled's page cache. Not a hard bound; 16 MiB keeps a month of ordinary traffic within reach.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A file in sled's folder that says: this store has been written. sled takes what it cannot read as the end of its
-/// log, so a file that was overwritten looks like a store that is new, and that would begin again in silence.
-const BEGUN: &str = "begun";
+/// A copy of the store that is read in its place, in `state_dir`.
+pub(super) const COPY: &str = "db.copy";
+
+/// A file in sled's folder that says: this store has been written, and so many batches of it are durable. It is written
+/// without a sync of its own, after the batches are safe: after a power cut it may say too little, and never too much.
+pub(super) const BEGUN: &str = "begun";
+
+/// The folder of the store, in `state_dir`.
+pub(super) const FOLDER: &str = "db";
+
+/// The file whose lock says that the state is in use, in `state_dir`.
+const LOCK: &str = "lock";
+
+/// A store that is to take the other's place. It is whole if it has the file [`BEGUN`].
+pub(super) const SUCCESSOR: &str = "db.new";
 
 /// A key and its value.
 pub(super) type Row = (Vec<u8>, Vec<u8>);
@@ -79,8 +95,12 @@ pub(super) struct Disk {
     /// Our own handle to sled's file, for [`Kv::sync`].
     file: File,
     path: PathBuf,
+    /// Batches written so far, in the life of the store.
+    batches: u64,
+    /// Where the number of those that are durable is kept; none before the first sync.
+    begun: Option<File>,
     /// Locked for as long as it is open.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Kv {
@@ -92,27 +112,43 @@ impl Kv {
             .create(state_dir)
             .map_err(|source| io("create", state_dir, source))?;
         let lock = lock(state_dir)?;
-        let path = state_dir.join("db");
+        succeed(state_dir)?;
+        let path = state_dir.join(FOLDER);
         let is_new = !path.join("db").exists();
-        sweep(&path)?;
-        let db = open_sled(&path)?;
-        let file = path.join("db");
-        let file = OpenOptions::new().write(true).open(&file).map_err(|source| io("open", &file, source))?;
-        let disk = Disk { db, file, path, _lock: lock };
-        if disk.db.is_empty() && disk.path.join(BEGUN).exists() {
-            let why = "it holds nothing, though it was written before".to_owned();
-            return Err(StoreError::Unopened { path: disk.path, why });
-        }
+        let disk = Disk { _lock: Some(lock), ..Disk::open(&path)? };
+        disk.verify()?;
         if is_new {
-            disk.persist_folder(state_dir)?;
+            disk.persist()?;
+            sync_folder(state_dir)?;
         }
         Ok(Self::Disk(disk))
     }
 
+    /// Opens the store in the folder `path`, which nobody else may know of, and whatever it has lost.
+    pub(super) fn open_alone(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self::Disk(Disk::open(path)?))
+    }
+
+    /// Whether everything is there that was durable once.
+    pub(super) fn verify(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Disk(disk) => disk.verify(),
+            Self::Memory(_) | Self::Simulated(..) => Ok(()),
+        }
+    }
+
     /// Notes that rows have been made durable, so that an empty store is known for a loss from now on.
-    pub(super) fn begun(&self) -> Result<(), StoreError> {
+    pub(super) fn begun(&mut self) -> Result<(), StoreError> {
         match self {
             Self::Disk(disk) => disk.mark_begun(),
+            Self::Memory(_) | Self::Simulated(..) => Ok(()),
+        }
+    }
+
+    /// Makes the names of the store's files survive a power cut, too.
+    pub(super) fn persist(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Disk(disk) => disk.persist(),
             Self::Memory(_) | Self::Simulated(..) => Ok(()),
         }
     }
@@ -140,7 +176,7 @@ impl Kv {
 
     pub(super) fn row(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         match self {
-            Self::Disk(disk) => Ok(disk.db.get(key)?.map(|value| value.to_vec())),
+            Self::Disk(disk) => Ok(disk.guarded(|| disk.db.get(key))?.map(|value| value.to_vec())),
             Self::Memory(rows) | Self::Simulated(rows, _) => Ok(rows.get(key).cloned()),
         }
     }
@@ -152,10 +188,8 @@ impl Kv {
         to: &[u8],
     ) -> Box<dyn DoubleEndedIterator<Item = Result<Row, StoreError>> + 'a> {
         match self {
-            Self::Disk(disk) => Box::new(disk.db.range(from.to_vec()..=to.to_vec()).map(|row| {
-                let (key, value) = row?;
-                Ok((key.to_vec(), value.to_vec()))
-            })),
+            Self::Disk(_) if from > to => Box::new(std::iter::empty()),
+            Self::Disk(disk) => Box::new(Guarded { disk, rows: disk.db.range(from.to_vec()..=to.to_vec()) }),
             Self::Memory(rows) | Self::Simulated(rows, _) => {
                 let bounds: (Bound<Vec<u8>>, Bound<Vec<u8>>) =
                     (Bound::Included(from.to_vec()), Bound::Included(to.to_vec()));
@@ -173,10 +207,7 @@ impl Kv {
         prefix: &[u8],
     ) -> Box<dyn DoubleEndedIterator<Item = Result<Row, StoreError>> + 'a> {
         match self {
-            Self::Disk(disk) => Box::new(disk.db.scan_prefix(prefix).map(|row| {
-                let (key, value) = row?;
-                Ok((key.to_vec(), value.to_vec()))
-            })),
+            Self::Disk(disk) => Box::new(Guarded { disk, rows: disk.db.scan_prefix(prefix) }),
             Self::Memory(rows) | Self::Simulated(rows, _) => {
                 let prefix = prefix.to_vec();
                 let end = past(&prefix);
@@ -197,7 +228,9 @@ impl Kv {
                         None => batch.remove(key),
                     }
                 }
-                Ok(disk.db.apply_batch(batch)?)
+                disk.batches += 1;
+                batch.insert(keys::BATCHES, &disk.batches.to_be_bytes());
+                disk.guarded(|| disk.db.apply_batch(batch))
             }
             Self::Memory(rows) => {
                 lay(writes.0, rows);
@@ -215,8 +248,9 @@ impl Kv {
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         match self {
             Self::Disk(disk) => {
-                disk.db.flush()?;
-                disk.file.sync_all().map_err(|source| io("sync", &disk.path, source))
+                disk.guarded(|| disk.db.flush())?;
+                disk.file.sync_all().map_err(|source| io("sync", &disk.path, source))?;
+                disk.note_batches()
             }
             Self::Memory(_) => Ok(()),
             Self::Simulated(_, disk) => disk.sync(),
@@ -226,7 +260,7 @@ impl Kv {
     /// Bytes on disk.
     pub(super) fn bytes(&self) -> Result<u64, StoreError> {
         match self {
-            Self::Disk(disk) => Ok(disk.db.size_on_disk()?),
+            Self::Disk(disk) => disk.guarded(|| disk.db.size_on_disk()),
             Self::Memory(rows) | Self::Simulated(rows, _) => {
                 Ok(rows.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum())
             }
@@ -235,24 +269,132 @@ impl Kv {
 }
 
 impl Disk {
-    fn mark_begun(&self) -> Result<(), StoreError> {
+    fn open(path: &Path) -> Result<Self, StoreError> {
+        sweep(path)?;
+        let db = open_sled(path)?;
+        let name = path.join("db");
+        let file = OpenOptions::new().write(true).open(&name).map_err(|source| io("open", &name, source))?;
+        let mut disk = Self { db, file, path: path.to_owned(), batches: 0, begun: None, _lock: None };
+        disk.batches =
+            disk.guarded(|| disk.db.get(keys::BATCHES))?.and_then(|row| keys::number_at(&row, 0)).unwrap_or(0);
+        Ok(disk)
+    }
+
+    fn verify(&self) -> Result<(), StoreError> {
         let path = self.path.join(BEGUN);
-        if path.exists() {
-            return Ok(());
-        }
-        let marked = File::create(&path).and_then(|file| file.sync_all());
-        let marked = marked.and_then(|()| File::open(&self.path)?.sync_all());
-        marked.map_err(|source| io("write", &path, source))
+        let noted = match std::fs::read(&path) {
+            Ok(noted) => noted,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(io("read", &path, source)),
+        };
+        // A version that wrote no number left the file empty.
+        let durable = keys::number_at(&noted, 0).unwrap_or(0);
+        let why = match self.batches {
+            _ if self.guarded(|| Ok(self.db.is_empty()))? => {
+                "it holds nothing, though it was written before".to_owned()
+            }
+            held if held < durable => {
+                format!("of {durable} writes that were durable it has lost the last {}", durable - held)
+            }
+            _ => return Ok(()),
+        };
+        Err(StoreError::Unopened { path: self.path.clone(), why })
+    }
+
+    /// What sled says, as an error of ours; a panic is one, too.
+    fn guarded<T>(&self, call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
+        guarded(&self.path, call)
+    }
+
+    fn mark_begun(&mut self) -> Result<(), StoreError> {
+        let path = self.path.join(BEGUN);
+        let is_new = !path.exists();
+        let marked = OpenOptions::new().create(true).truncate(false).write(true).open(&path).and_then(|file| {
+            file.write_all_at(&self.batches.to_be_bytes(), 0)?;
+            if is_new {
+                file.sync_all()?;
+                File::open(&self.path)?.sync_all()?;
+            }
+            Ok(file)
+        });
+        self.begun = Some(marked.map_err(|source| io("write", &path, source))?);
+        Ok(())
+    }
+
+    fn note_batches(&self) -> Result<(), StoreError> {
+        let Some(begun) = &self.begun else { return Ok(()) };
+        let noted = begun.write_all_at(&self.batches.to_be_bytes(), 0);
+        noted.map_err(|source| io("write", &self.path.join(BEGUN), source))
     }
 
     /// After the very first open: the files' names must survive a power cut, too.
-    fn persist_folder(&self, state_dir: &Path) -> Result<(), StoreError> {
-        self.db.flush()?;
-        for path in [self.path.join("conf"), self.path.join("db"), self.path.clone(), state_dir.to_owned()] {
-            File::open(&path).and_then(|file| file.sync_all()).map_err(|source| io("sync", &path, source))?;
-        }
-        Ok(())
+    fn persist(&self) -> Result<(), StoreError> {
+        self.guarded(|| self.db.flush())?;
+        [self.path.join("conf"), self.path.join("db"), self.path.clone()].iter().try_for_each(|path| sync_folder(path))
     }
+}
+
+/// Rows as sled finds them.
+struct Guarded<'a> {
+    disk: &'a Disk,
+    rows: sled::Iter,
+}
+
+impl Guarded<'_> {
+    fn step(
+        &mut self,
+        step: impl FnOnce(&mut sled::Iter) -> Option<sled::Result<(sled::IVec, sled::IVec)>>,
+    ) -> Option<Result<Row, StoreError>> {
+        let Self { disk, rows } = self;
+        let row = disk.guarded(|| step(rows).transpose()).transpose()?;
+        Some(row.map(|(key, value)| (key.to_vec(), value.to_vec())))
+    }
+}
+
+impl Iterator for Guarded<'_> {
+    type Item = Result<Row, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step(Iterator::next)
+    }
+}
+
+impl DoubleEndedIterator for Guarded<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.step(DoubleEndedIterator::next_back)
+    }
+}
+
+fn guarded<T>(path: &Path, call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(source)) => Err(StoreError::Engine { path: path.to_owned(), source }),
+        Err(panic) => Err(StoreError::Unopened { path: path.to_owned(), why: panic_text(panic.as_ref()) }),
+    }
+}
+
+/// Finishes a change of stores that was cut short between two names, and removes what another left behind.
+pub(super) fn succeed(state_dir: &Path) -> Result<(), StoreError> {
+    let (old, new) = (state_dir.join(FOLDER), state_dir.join(SUCCESSOR));
+    remove_folder(&state_dir.join(COPY))?;
+    if !old.exists() && new.join(BEGUN).exists() {
+        std::fs::rename(&new, &old).map_err(|source| io("rename", &new, source))?;
+        return sync_folder(state_dir);
+    }
+    remove_folder(&new)
+}
+
+/// Removes a folder with all that is in it, if there is one.
+pub(super) fn remove_folder(path: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a file, or the names in a folder, survive a power cut.
+pub(super) fn sync_folder(path: &Path) -> Result<(), StoreError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(|source| io("sync", path, source))
 }
 
 /// Makes `rows` what they are after `writes`.
@@ -266,7 +408,7 @@ pub(super) fn lay(writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>, rows: &mut BTreeMa
 }
 
 /// The first key after all those that begin with `prefix`.
-fn past(prefix: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn past(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut end = prefix.to_vec();
     while let Some(last) = end.pop() {
         if last < u8::MAX {
@@ -278,21 +420,35 @@ fn past(prefix: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Our own lock, since sled's failure to get its own is told apart only by the wording of its message.
-fn lock(state_dir: &Path) -> Result<File, StoreError> {
-    let path = state_dir.join("lock");
+pub(super) fn lock(state_dir: &Path) -> Result<File, StoreError> {
+    let path = state_dir.join(LOCK);
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
         .open(&path)
         .map_err(|source| io("open", &path, source))?;
+    hold(file, state_dir)
+}
+
+/// The same without making the file: where there is none, nobody holds the store.
+pub(super) fn lock_if_any(state_dir: &Path) -> Result<Option<File>, StoreError> {
+    let path = state_dir.join(LOCK);
+    match File::open(&path) {
+        Ok(file) => hold(file, state_dir).map(Some),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(io("open", &path, source)),
+    }
+}
+
+fn hold(file: File, state_dir: &Path) -> Result<File, StoreError> {
     let deadline = Instant::now() + LETTING_GO;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(CLOSING_STEP),
             Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(state_dir.to_owned())),
-            Err(TryLockError::Error(source)) => return Err(io("lock", &path, source)),
+            Err(TryLockError::Error(source)) => return Err(io("lock", &state_dir.join(LOCK), source)),
         }
     }
 }
@@ -328,6 +484,16 @@ fn sweep(path: &Path) -> Result<(), StoreError> {
 /// How long a closing handle may keep sled's own lock.
 const CLOSING: Duration = Duration::from_secs(5);
 
+/// Waits until sled has let go of the store in `path`, which was dropped: it closes in the background. If that takes too
+/// long, the next to open it waits again.
+pub(super) fn closed(path: &Path) {
+    let deadline = Instant::now() + CLOSING;
+    let Ok(file) = File::open(path.join("db")) else { return };
+    while file.try_lock().is_err() && Instant::now() < deadline {
+        std::thread::sleep(CLOSING_STEP);
+    }
+}
+
 /// A torn folder makes sled fail or panic; neither may end in silence or in an empty store.
 fn open_sled(path: &Path) -> Result<sled::Db, StoreError> {
     // Our own writer thread decides when to flush; sled's would only wake an idle process.
@@ -342,6 +508,7 @@ fn open_sled(path: &Path) -> Result<sled::Db, StoreError> {
             Ok(Err(sled::Error::Io(error))) if is_lock(&error) && Instant::now() < deadline => {
                 std::thread::sleep(CLOSING_STEP);
             }
+            Ok(Err(source @ sled::Error::Io(_))) => return Err(StoreError::Engine { path: path.to_owned(), source }),
             Ok(Err(error)) => return Err(unopened(error.to_string())),
             Err(panic) => return Err(unopened(panic_text(panic.as_ref()))),
         }
@@ -357,6 +524,6 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     text.unwrap_or("the store engine gave up").to_owned()
 }
 
-fn io(doing: &'static str, path: &Path, source: std::io::Error) -> StoreError {
+pub(super) fn io(doing: &'static str, path: &Path, source: std::io::Error) -> StoreError {
     StoreError::Io { doing, path: path.to_owned(), source: Arc::new(source) }
 }

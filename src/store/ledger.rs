@@ -80,6 +80,8 @@ pub struct Ledger {
     pub(super) open: BTreeMap<IncidentId, Incident>,
     pub(super) sources: BTreeMap<SourceId, SourceRow>,
     pub(super) next_seq: u64,
+    /// Where watching begins in a store that was renewed, while it is being opened for the first time.
+    beginning: Option<EventTime>,
     /// Why a source's last pass failed; for the alert that says it is blind.
     pub(super) troubles: BTreeMap<SourceId, Trouble>,
     /// Deliveries queued since the last [`sync`](Self::sync).
@@ -99,7 +101,7 @@ impl Ledger {
     pub fn open(state_dir: &Path, settings: LedgerSettings, now: WallTime) -> Result<Self, StoreError> {
         let kv = Kv::open(state_dir)?;
         check_version(&kv, &state_dir.join("db"))?;
-        let ledger = Self::over(kv, settings, now)?;
+        let mut ledger = Self::over(kv, settings, now)?;
         ledger.kv.begun()?;
         Ok(ledger)
     }
@@ -117,6 +119,7 @@ impl Ledger {
     fn over(kv: Kv, settings: LedgerSettings, now: WallTime) -> Result<Self, StoreError> {
         let mut ledger = Self {
             next_seq: last_seq(&kv)?.map_or(0, |seq| seq + 1),
+            beginning: beginning(&kv)?,
             kv,
             settings,
             rules: Vec::new(),
@@ -135,6 +138,11 @@ impl Ledger {
         ledger.load_open()?;
         ledger.load_sources(now)?;
         ledger.activate_rules(now)?;
+        if ledger.beginning.take().is_some() {
+            let mut writes = Writes::default();
+            writes.remove(keys::BEGINNING.to_vec());
+            ledger.write(writes)?;
+        }
         ledger.sync()?;
         Ok(ledger)
     }
@@ -234,8 +242,8 @@ impl Ledger {
     }
 
     /// Keeps `coverage` as what has been read of `event_source` in `source`. It need not be durable before something
-    /// else is: losing it means reading again, and what was read is known. Something was
-    /// answered, so what kept the source from answering is over.
+    /// else is: losing it means reading again, and what was read is known. Something was read, so what kept the source
+    /// from answering is over.
     pub fn cover(&mut self, source: &SourceId, event_source: &str, coverage: Coverage) -> Result<(), StoreError> {
         if self.troubles.get(source).is_some_and(Trouble::ends_with_an_answer) {
             self.troubles.remove(source);
@@ -285,7 +293,7 @@ impl Ledger {
 
     /// The coverage of a feed that has never been read.
     pub(super) fn unread_coverage(&self, now: WallTime) -> Coverage {
-        let since = now.minus(self.settings.backfill).second();
+        let since = self.beginning.unwrap_or(now.minus(self.settings.backfill).second());
         Coverage::new(since, self.settings.lateness, self.settings.recheck)
     }
 
@@ -386,7 +394,12 @@ impl Ledger {
             let mut row = row.cloned().unwrap_or_else(|| RuleRow {
                 id: rule.id(),
                 activated: now,
-                from: now.minus(self.settings.backfill).second(),
+                from: self
+                    .beginning
+                    .into_iter()
+                    .chain([now.minus(self.settings.backfill).second()])
+                    .min()
+                    .unwrap_or_default(),
                 ready: false,
                 card: rule.card(),
             });
@@ -435,7 +448,7 @@ fn source_key(source: &SourceId) -> Vec<u8> {
     keys::Key::of(keys::SOURCE).text_then(&source.account).text(&source.region).end()
 }
 
-fn check_version(kv: &Kv, path: &Path) -> Result<(), StoreError> {
+pub(super) fn check_version(kv: &Kv, path: &Path) -> Result<(), StoreError> {
     let Some(row) = kv.row(keys::META)? else { return Ok(()) };
     let found: [u8; 4] = row.try_into().map_err(|_| rows::damaged("the schema version".to_owned()))?;
     let found = u32::from_be_bytes(found);
@@ -443,6 +456,11 @@ fn check_version(kv: &Kv, path: &Path) -> Result<(), StoreError> {
         return Err(StoreError::Newer { path: path.to_owned(), found, known: keys::VERSION });
     }
     Ok(())
+}
+
+/// Where a store that was renewed begins, if it was not opened since.
+fn beginning(kv: &Kv) -> Result<Option<EventTime>, StoreError> {
+    Ok(kv.row(keys::BEGINNING)?.and_then(|row| keys::time_at(&row, 0)))
 }
 
 fn last_seq(kv: &Kv) -> Result<Option<u64>, StoreError> {

@@ -24,7 +24,7 @@ const TOLD_AT_ONCE: usize = 8;
 const TICKED_LATELY: Duration = Duration::from_secs(1);
 
 /// Event ids in one `e` row.
-const IDS_A_ROW: usize = 150;
+pub(super) const IDS_A_ROW: usize = 150;
 
 /// Who is to hear an alert.
 enum Audience<'a> {
@@ -69,10 +69,11 @@ impl Ledger {
         self.write_source(source, row, writes)
     }
 
-    /// Notes why `source` could not be read through. That time ran out says less than what took the time, if that is
-    /// known.
+    /// Notes why `source` could not be read through. That time ran out, or that much is left, says less than what keeps
+    /// it from answering.
     pub fn not_read_through(&mut self, source: &SourceId, why: Trouble) {
-        if why != Trouble::OutOfTime || !self.troubles.contains_key(source) {
+        let is_effect = matches!(why, Trouble::OutOfTime | Trouble::Behind { .. });
+        if !is_effect || !self.troubles.get(source).is_some_and(Trouble::ends_with_an_answer) {
             self.troubles.insert(source.clone(), why);
         }
     }

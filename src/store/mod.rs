@@ -7,6 +7,7 @@
 //! Absent on purpose: what counts and what an incident is (`detect`), which span to read next (`trail`), and how an
 //! alert is sent (`notify`).
 
+mod copy;
 mod error;
 mod health;
 mod intake;
@@ -16,9 +17,12 @@ mod kv;
 mod ledger;
 mod life;
 mod outbox;
+mod pack;
 mod prune;
+mod renew;
 mod rows;
 mod simulated;
+mod survey;
 
 pub use error::StoreError;
 pub use health::{Health, Staleness, Waiting};
@@ -27,5 +31,7 @@ pub use keeper::{Home, Keeper};
 pub use ledger::{Ledger, LedgerSettings, Recipient};
 pub use outbox::{Delivery, Next, Settlement};
 pub use prune::Sweep;
+pub use renew::{Renewal, Renewed, renew};
 pub use rows::{AlertRow, Blindness, DeliveryRow, FateRow, RuleRow, SourceRow, UnreadableRow};
 pub use simulated::{SimulatedDisk, Stroke, Struck};
+pub use survey::{Damage, Survey, TableSize, survey};

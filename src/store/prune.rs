@@ -7,7 +7,8 @@ use super::keys::{self, Key};
 use super::kv::{MAX_BATCH, Row, Writes};
 use super::ledger::Ledger;
 use super::life::alert_rows;
-use super::rows::{self, AlertRow};
+use super::pack;
+use super::rows::{self, AlertRow, Pending};
 use crate::detect::{Incident, State};
 use crate::model::{Access, EventTime, WallTime};
 
@@ -50,7 +51,7 @@ impl Sweep {
 impl Ledger {
     /// One slice of a sweep. Returns how many rows went, and where to go on; nothing there when the sweep is done.
     pub fn prune(&mut self, sweep: &Sweep, now: WallTime) -> Result<(usize, Option<Sweep>), StoreError> {
-        let Some(floor) = self.floor(now) else { return Ok((0, None)) };
+        let Some(floor) = self.floor(now)? else { return Ok((0, None)) };
         let mut writes = Writes::default();
         let next = self.sweep(sweep, floor, &mut writes)?;
         let rows = writes.len();
@@ -61,12 +62,18 @@ impl Ledger {
     /// Up to where things go; none while nothing may. That is the retention, less what a late access at its edge still
     /// needs: the neighbours that its windows hold. What is covered and not told yet stays. And the local clock alone
     /// deletes nothing: if it were a month ahead, that would be all there is.
-    fn floor(&self, now: WallTime) -> Option<EventTime> {
-        let confirmed = self.sources.values().filter_map(|row| row.read_through).max()?;
+    fn floor(&self, now: WallTime) -> Result<Option<EventTime>, StoreError> {
+        let Some(confirmed) = self.sources.values().filter_map(|row| row.read_through).max() else { return Ok(None) };
         let oldest = now.min(confirmed).minus(self.settings.retention).second();
         let margin = self.rules.iter().map(|active| active.rule.reach().saturating_add(active.rule.window)).max();
-        let untold = self.open.values().filter(|incident| incident.pending > 0).map(|incident| incident.first_access);
-        Some(untold.chain([oldest]).min()?.minus(margin.unwrap_or(0)))
+        let mut floor = oldest;
+        // By access, not by incident: one that never ends must not keep all that it ever covered.
+        for row in self.kv.prefix(&[keys::PENDING]) {
+            let (key, value) = row?;
+            let pending: Vec<Pending> = rows::decode(&key, &value)?;
+            floor = pending.iter().map(|access| access.at).fold(floor, EventTime::min);
+        }
+        Ok(Some(floor.minus(margin.unwrap_or(0))))
     }
 
     fn sweep(&self, Sweep(from): &Sweep, floor: EventTime, writes: &mut Writes) -> Result<Option<Sweep>, StoreError> {
@@ -97,7 +104,7 @@ impl Ledger {
             keys::ACCESS | keys::COPY | keys::UNREADABLE if keys::time_at(key, 1).is_none_or(|at| at >= floor) => {
                 Ok(Verdict::RestStays)
             }
-            keys::ACCESS => Ok(Verdict::Goes(self.rows_of_access(&rows::decode(key, value)?))),
+            keys::ACCESS => Ok(Verdict::Goes(self.rows_of_access(&pack::unpack(key, value)?))),
             keys::COPY => Ok(Verdict::Goes(vec![keys::index(keys::text_at(key, 9).unwrap_or_default())])),
             keys::UNREADABLE => {
                 let hash = key.get(9..).unwrap_or_default();

@@ -4,6 +4,7 @@ mod accounts;
 mod blind;
 mod changes;
 mod commands;
+mod disk;
 mod documents;
 mod example_config;
 mod faults;

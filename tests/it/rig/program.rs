@@ -124,6 +124,13 @@ impl Ended {
         assert!(self.stderr.contains(text), "no {text:?} in\n{self}");
         self
     }
+
+    /// Asserts that `text` stands in what it printed.
+    #[track_caller]
+    pub(crate) fn prints(self, text: &str) -> Self {
+        assert!(self.stdout.contains(text), "no {text:?} printed\n{self}");
+        self
+    }
 }
 
 impl std::fmt::Display for Ended {

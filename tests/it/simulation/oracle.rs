@@ -18,25 +18,35 @@ pub(crate) struct Counted {
     pub(crate) to_the_end: bool,
 }
 
-/// Everything that is wrong, in words.
+/// Everything that is wrong with what was told, in words, and with how it ended.
 pub(crate) fn complaints(story: &Story, rules: &[Counted], messages: &[Message]) -> Vec<String> {
+    let mut wrong = complaints_so_far(story, rules, messages);
+    let bodies = bodies(messages);
+    for topic in story.topics.iter().copied() {
+        incidents_end(topic, &first_told(&bodies, &topic_arn(topic)), &mut wrong);
+    }
+    wrong
+}
+
+/// The same where there was no time for every incident to end.
+pub(crate) fn complaints_so_far(story: &Story, rules: &[Counted], messages: &[Message]) -> Vec<String> {
     let mut wrong = Vec::new();
-    let bodies: Vec<(&str, Value)> = messages
-        .iter()
-        .map(|message| {
-            let body = serde_json::from_str(&message.body).expect("alerts are sent as JSON");
-            (message.topic_arn.as_str(), body)
-        })
-        .collect();
+    let bodies = bodies(messages);
     equal_ids_have_equal_content(&bodies, &mut wrong);
     for topic in story.topics.iter().copied() {
         let arn = topic_arn(topic);
         let told = first_told(&bodies, &arn);
         covers(story, rules, topic, &told, &mut wrong);
-        incidents_end(topic, &told, &mut wrong);
+        incidents_begin(topic, &told, &mut wrong);
     }
     everybody_hears_the_same(story, &bodies, &mut wrong);
     wrong
+}
+
+/// Topics and what they accepted.
+fn bodies(messages: &[Message]) -> Vec<(&str, Value)> {
+    let body = |message: &Message| serde_json::from_str(&message.body).expect("alerts are sent as JSON");
+    messages.iter().map(|message| (message.topic_arn.as_str(), body(message))).collect()
 }
 
 /// Each alert that a topic accepted, once, in the order in which it came first.
@@ -148,17 +158,32 @@ fn is_of(alert: &Value, rule: &Rule) -> bool {
         && alert["window_seconds"] == rule.window
 }
 
-/// Each incident begins with `opened`, ends with `resolved`, and whoever was blind is sighted.
-fn incidents_end(topic: &str, told: &[&Value], wrong: &mut Vec<String>) {
+/// The kinds of alerts that each incident has had.
+fn incidents<'a>(told: &[&'a Value]) -> BTreeMap<&'a str, Vec<&'a str>> {
     let mut incidents: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for alert in told {
         incidents.entry(text(alert, "incident")).or_default().push(text(alert, "kind"));
     }
-    for (incident, kinds) in incidents {
+    incidents
+}
+
+/// An incident is opened first, and once.
+fn incidents_begin(topic: &str, told: &[&Value], wrong: &mut Vec<String>) {
+    for (incident, kinds) in incidents(told) {
+        let opened = kinds.iter().skip(1).all(|kind| !matches!(*kind, "opened" | "blind"));
+        if !opened || !matches!(kinds[0], "opened" | "blind") {
+            wrong.push(format!("{topic}: incident {incident} began {kinds:?}"));
+        }
+    }
+}
+
+/// Each incident ends with `resolved`, and whoever was blind is sighted.
+fn incidents_end(topic: &str, told: &[&Value], wrong: &mut Vec<String>) {
+    for (incident, kinds) in incidents(told) {
         let ends = match kinds[..] {
             ["blind", ref rest @ ..] => rest == ["sighted"],
-            ["opened", .., last] => last == "resolved",
-            _ => false,
+            [.., last] => last == "resolved",
+            [] => false,
         };
         if !ends {
             wrong.push(format!("{topic}: incident {incident} went {kinds:?}"));

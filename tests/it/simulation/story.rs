@@ -2,23 +2,30 @@
 //! time it all takes. Everything is drawn before the first life begins, and nothing here knows the engine.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use secretwatch::config::{Config, Environment, check};
 use secretwatch::demo::{Account, Caller, Record};
 use secretwatch::model::{EventTime, WallTime};
 
-/// When every story begins: a day in 2030, so that the machine's clock lies before it.
-pub(crate) const START: EventTime = EventTime(1_900_000_000);
+/// When stories in paused time begin: a day in 2030, so that the machine's clock lies before it.
+const START: EventTime = EventTime(1_900_000_000);
 
 /// The accounts; the first is the daemon's own.
 const ACCOUNTS: [&str; 3] = ["111122223333", "444455556666", "777788889999"];
 
+/// For so long what happened before shows in [`Story::for_kills`].
+pub(crate) const KILLING_SECS: i64 = 8;
+
 /// One seed's world.
 #[derive(Clone, Debug)]
 pub(crate) struct Story {
+    pub(crate) start: EventTime,
     pub(crate) times: Times,
     /// Account and Region, each of them read.
     pub(crate) sources: Vec<(String, String)>,
+    /// By a role in each account; else the only source is the caller's own.
+    roles: bool,
     pub(crate) rules: Vec<Rule>,
     pub(crate) events: Vec<Event>,
     /// Topics that hear of everything from the first life to the last.
@@ -28,6 +35,8 @@ pub(crate) struct Story {
     pub(crate) disorder: u64,
     pub(crate) inventory: bool,
     pub(crate) quota: bool,
+    /// Some topic refuses alerts for a while.
+    pub(crate) refusals: bool,
 }
 
 /// How long things take, in seconds.
@@ -98,7 +107,9 @@ impl Story {
         }
         let rules = (1..=rng.usize(1..=3)).map(|number| Rule::draw(&format!("rule-{number}"), rng)).collect();
         let mut story = Self {
+            start: START,
             times,
+            roles: sources.len() > 1 || rng.bool(),
             sources,
             rules,
             events: Vec::new(),
@@ -108,6 +119,7 @@ impl Story {
             disorder: if times.recheck > 0 && rng.u8(0..4) == 0 { 5 } else { 0 },
             inventory: rng.bool(),
             quota: rng.bool(),
+            refusals: false,
         };
         for _ in 0..rng.usize(4..12) {
             story.burst(rng);
@@ -118,7 +130,30 @@ impl Story {
     /// The small one that is crashed at every step.
     pub(crate) fn small() -> Self {
         let times = Times { interval: 60, lateness: 45, recheck: 0, stale_after: 600, trouble: 90 };
-        let source = (ACCOUNTS[0].to_owned(), "us-east-1".to_owned());
+        let mut story = Self::plain(START, times);
+        for (at, delay, secret) in
+            [(0, 5, "a"), (3, 30, "a"), (6, 35, "a"), (7, 1, "a"), (40, 2, "b"), (62, 20, "a"), (62, 9, "b")]
+        {
+            story.read(at, delay, secret);
+        }
+        story
+    }
+
+    /// The one for the real program, which knows only the real time: what happened in the minute before `now` shows in
+    /// the seconds after it.
+    pub(crate) fn for_kills(now: EventTime, rng: &mut fastrand::Rng) -> Self {
+        let times = Times { interval: 1, lateness: 120, recheck: 0, stale_after: 600, trouble: 60 };
+        let mut story = Self::plain(now.minus(times.trouble), times);
+        for _ in 0..200 {
+            let at = rng.i64(0..times.trouble);
+            let shown = times.trouble + rng.i64(0..KILLING_SECS);
+            story.read(at, shown - at, ["a", "b", "prod/c"][rng.usize(..3)]);
+        }
+        story
+    }
+
+    /// One source, two rules, two topics; nothing happens, and nothing goes wrong.
+    fn plain(start: EventTime, times: Times) -> Self {
         let rule = |name: &str, threshold| Rule {
             name: name.to_owned(),
             threshold,
@@ -128,9 +163,11 @@ impl Story {
             hold: 5,
             update_every: 20,
         };
-        let mut story = Self {
+        Self {
+            start,
             times,
-            sources: vec![source.clone()],
+            sources: vec![(ACCOUNTS[0].to_owned(), "us-east-1".to_owned())],
+            roles: false,
             rules: vec![rule("every", 1), rule("three", 3)],
             events: Vec::new(),
             topics: vec!["alpha", "beta"],
@@ -138,20 +175,21 @@ impl Story {
             disorder: 0,
             inventory: false,
             quota: false,
-        };
-        for (at, delay, secret) in
-            [(0, 5, "a"), (3, 30, "a"), (6, 35, "a"), (7, 1, "a"), (40, 2, "b"), (62, 20, "a"), (62, 9, "b")]
-        {
-            let mut event = story.event(at, secret, &mut fastrand::Rng::with_seed(1));
-            (event.delay, event.typed, event.denied, event.listed) = (Some(delay), secret.to_owned(), false, 1);
-            story.events.push(event);
+            refusals: false,
         }
-        story
+    }
+
+    /// A plain read of `secret`, shown `delay` seconds after it happened.
+    fn read(&mut self, at: i64, delay: i64, secret: &str) {
+        let mut event = self.event(at, secret, &mut fastrand::Rng::with_seed(1));
+        (event.name, event.delay, event.typed) = ("GetSecretValue", Some(delay), secret.to_owned());
+        (event.denied, event.listed) = (false, 1);
+        self.events.push(event);
     }
 
     /// When nothing new happens or goes wrong any more.
     pub(crate) fn calm(&self) -> WallTime {
-        START.plus(self.times.trouble).wall()
+        self.start.plus(self.times.trouble).wall()
     }
 
     /// When everything must have been seen, settled, rechecked, told and accepted.
@@ -161,13 +199,9 @@ impl Story {
         let settled = lateness + longest + 3 * interval;
         // The pause before a recheck is at most this; rechecks come with a poll.
         let rechecked = if recheck > 0 { recheck + (recheck / 24).max(3_700) + 4 * interval } else { 0 };
-        // Whoever refused an alert is asked again within the hour.
-        let asked_again = if self.is_small() { 120 } else { 3_700 };
+        // Who refused an alert is asked again within the hour, who was not reached within minutes.
+        let asked_again = if self.refusals { 3_700 } else { 400 };
         WallTime(self.calm().0 + 1_000 * (settled.max(rechecked).max(asked_again) + 60))
-    }
-
-    pub(crate) fn is_small(&self) -> bool {
-        self.times.trouble < 200
     }
 
     /// Whether `event` must come to be known: it stands in a trail that is read, and shows in time.
@@ -219,7 +253,7 @@ impl Story {
         };
         Event {
             id: format!("event-{:04}", self.events.len()),
-            at: START.plus(at),
+            at: self.start.plus(at),
             delay: self.times.delay(rng),
             secret: (place.0.clone(), place.1.clone(), secret.to_owned()),
             place,
@@ -271,15 +305,22 @@ impl Story {
 
     /// The configuration of one life.
     pub(crate) fn config(&self, tweak: Tweak) -> Config {
+        let text = self.toml(tweak, Path::new("/nonexistent"));
+        check(&text, "the story's configuration", &Environment::default())
+            .unwrap_or_else(|problems| panic!("{problems}\n{text}"))
+    }
+
+    /// The same as its text.
+    pub(crate) fn toml(&self, tweak: Tweak, state_dir: &Path) -> String {
         let Times { interval, lateness, recheck, stale_after, .. } = self.times;
         let mut text = format!(
-            "state_dir = \"/nonexistent\"\n[poll]\ninterval = \"{interval}s\"\nlateness = \"{lateness}s\"\n\
+            "state_dir = {state_dir:?}\n[poll]\ninterval = \"{interval}s\"\nlateness = \"{lateness}s\"\n\
              recheck = \"{recheck}s\"\nstale_after = \"{stale_after}s\"\nbackfill = \"{}s\"\n\
              requests_per_second = 2.0\ninventory = {}\n",
             self.backfill(),
             self.inventory
         );
-        for (account, regions) in self.accounts() {
+        for (account, regions) in self.accounts().into_iter().filter(|_| self.roles) {
             let role = format!("arn:aws:iam::{account}:role/watch/secretwatch");
             let _ = write!(text, "[[account]]\nname = \"{account}\"\nrole_arn = \"{role}\"\nregions = {regions:?}\n");
         }
@@ -294,8 +335,7 @@ impl Story {
                 "[notify.{name}]\ntype = \"sns\"\ntopic_arn = \"{arn}\"\nformat = \"json\"\nsend_resolved = true\n"
             );
         }
-        check(&text, "the story's configuration", &Environment::default())
-            .unwrap_or_else(|problems| panic!("{problems}\n{text}"))
+        text
     }
 
     /// The rules of one life.
@@ -335,7 +375,7 @@ pub(crate) fn topic_arn(name: &str) -> String {
 impl Times {
     fn draw(rng: &mut fastrand::Rng) -> Self {
         // Minutes more often than hours, which take longer to play.
-        let lateness = 60 * [4, 10, 10, 15, 15, 20, 30, 120][rng.usize(..8)];
+        let lateness = 60 * [5, 10, 10, 15, 20, 20, 30, 120][rng.usize(..8)];
         let interval = lateness / rng.i64(1..5);
         let recheck = if rng.u8(0..4) == 0 { 0 } else { lateness * rng.i64(2..5) };
         let trouble = lateness * rng.i64(3..8);

@@ -6,7 +6,7 @@ use secretwatch::demo::{Account, Call, Fault, Injection, Spoiled};
 use secretwatch::model::WallTime;
 use tokio_util::sync::CancellationToken;
 
-use super::story::{EXTRA, START, Story, topic_arn};
+use super::story::{EXTRA, Story, topic_arn};
 
 /// From one time to another.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +21,7 @@ impl Phase {
         let trouble = story.times.trouble;
         let from = rng.i64(0..trouble);
         let length = rng.i64(1..=trouble / 3).min(trouble - from);
-        Self { from: START.plus(from).wall(), to: START.plus(from + length).wall() }
+        Self { from: story.start.plus(from).wall(), to: story.start.plus(from + length).wall() }
     }
 
     fn holds(self, at: WallTime) -> bool {
@@ -30,7 +30,7 @@ impl Phase {
 }
 
 /// Injects everything that will go wrong in the account.
-pub(crate) fn brew(story: &Story, account: &Account, rng: &mut fastrand::Rng) {
+pub(crate) fn brew(story: &mut Story, account: &Account, rng: &mut fastrand::Rng) {
     for _ in 0..rng.usize(0..7) {
         let (fault, chance) = reading_fault(rng);
         let place = rng.choice(&story.sources).cloned().filter(|_| rng.bool());
@@ -44,6 +44,7 @@ pub(crate) fn brew(story: &Story, account: &Account, rng: &mut fastrand::Rng) {
     let topics: Vec<&str> = story.topics.iter().copied().chain([EXTRA]).collect();
     for _ in 0..rng.usize(0..5) {
         let (fault, chance) = sending_fault(rng);
+        story.refusals |= matches!(&fault, Fault::Error { status: 400..500, .. });
         let arn = topic_arn(topics[rng.usize(..topics.len())]);
         let strikes =
             move |call: &Call| call.operation == "Publish" && call.parameters["TopicArn"].as_str() == Some(&arn);
@@ -111,7 +112,7 @@ impl Jumps {
         let mut jumps = Vec::new();
         if rng.u8(0..2) == 0 {
             for _ in 0..rng.usize(1..4) {
-                let at = START.plus(rng.i64(story.times.trouble / 8..story.times.trouble)).wall();
+                let at = story.start.plus(rng.i64(story.times.trouble / 8..story.times.trouble)).wall();
                 let most = 1_000 * [30, 600, 3 * story.times.lateness][rng.usize(..3)];
                 jumps.push((at, rng.i64(-most..=most)));
             }

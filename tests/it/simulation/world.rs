@@ -27,7 +27,7 @@ use secretwatch::store::{SimulatedDisk, Stroke, Struck};
 use tokio_util::sync::CancellationToken;
 
 use super::mutations::Mutation;
-use super::story::{EXTRA, START, Story};
+use super::story::{EXTRA, Story};
 use super::weather::Jumps;
 
 /// Everything that outlives a life; clones are the same one.
@@ -89,7 +89,7 @@ pub(crate) enum Ended {
 
 impl World {
     pub(crate) fn new(story: &Story, seed: u64, jumps: Jumps, mutation: Option<Mutation>) -> Self {
-        let clock = Clock::running(START.wall(), 1.0);
+        let clock = Clock::running(story.start.wall(), 1.0);
         let account = Account::in_process(Settings {
             clock: clock.clone(),
             quota: story.quota.then_some(2.0),
@@ -101,7 +101,7 @@ impl World {
         for topic in story.topics.iter().copied().chain([EXTRA]) {
             account.add_topic(topic);
         }
-        let fate = Arc::new(Mutex::new(Fate { between: Some(START.wall()), ..Fate::default() }));
+        let fate = Arc::new(Mutex::new(Fate { between: Some(story.start.wall()), ..Fate::default() }));
         let world = Self { account, disk: SimulatedDisk::new(), clock, jumps: Arc::new(jumps), mutation, fate };
         let watching = world.clone();
         // A world that holds a disk that holds the world: both go with the process, a few kilobytes a seed.
@@ -144,7 +144,8 @@ impl World {
         });
         drop(runtime);
         self.disk.crash(luck.usize(0..=self.disk.loose()));
-        ended
+        // Whoever is killed meets with errors in its last moment, and may be quicker to say so.
+        if self.fate().frozen { Ended::Killed } else { ended }
     }
 
     async fn lead(&self, config: &Config, way: Way, end: End, latest: WallTime) -> Ended {
