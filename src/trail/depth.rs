@@ -35,16 +35,18 @@ const WHOLE_SHARE: f64 = 0.5;
 const RATIO_SHARE: f64 = 0.9;
 
 impl Depth {
-    /// The deepest that `requests` for each poll allow, where events come at `per_second` and the whole horizon takes
-    /// `whole` requests. If they do not even allow for two readings of each second, it is those two.
+    /// The deepest that `requests` for each poll allow, where events come at `per_second`, the newest reading of a poll
+    /// takes `newest` requests, since not much shows so early, and the whole horizon takes `whole` of them. If they do
+    /// not even allow for two readings of each second, it is those two.
     #[must_use]
-    pub fn choose(whole: f64, per_second: f64, ages: &Ages, requests: f64) -> Self {
+    pub fn choose(whole: f64, newest: f64, per_second: f64, ages: &Ages, requests: f64) -> Self {
         // One request is the least that any reading takes.
         if whole <= (requests * WHOLE_SHARE).max(1.0) {
             return Self::Whole;
         }
         let events = per_second * ages.interval as f64;
-        let cost = |ratio| f64::from(ages.readings(ratio)) * (events / f64::from(super::PAGE_EVENTS)).ceil().max(1.0);
+        let later = (events / f64::from(super::PAGE_EVENTS)).ceil().max(1.0);
+        let cost = |ratio| newest + f64::from(ages.readings(ratio) - 1) * later;
         let affordable = (2..ages.ratio_of_two()).find(|ratio| cost(*ratio) <= requests * RATIO_SHARE);
         Self::Ratio(affordable.unwrap_or_else(|| ages.ratio_of_two()))
     }
@@ -158,7 +160,8 @@ mod tests {
     #[test]
     fn the_depth_is_what_the_quota_allows() {
         let choose = |per_second: f64, requests| {
-            Depth::choose((per_second * 900.0 / 50.0).ceil(), per_second, &MINUTES, requests)
+            let newest = (per_second * 60.0 / 50.0).ceil().max(1.0);
+            Depth::choose((per_second * 900.0 / 50.0).ceil(), newest, per_second, &MINUTES, requests)
         };
         for (per_second, requests, depth) in [
             (0.0, 0.1, Depth::Whole),
@@ -175,5 +178,7 @@ mod tests {
         ] {
             assert_eq!(choose(per_second, requests), depth, "{per_second} events/s, {requests} requests");
         }
+        // Where events are minutes late, the first of three readings costs next to nothing.
+        assert_eq!(Depth::choose(360.0, 1.0, 20.0, &MINUTES, 60.0), Depth::Ratio(4));
     }
 }

@@ -113,7 +113,10 @@ pub fn plan(coverage: &Coverage, density: &Density, now: WallTime, settings: &Pl
     };
     let ages = Ages::new(settings.interval, settings.lateness);
     let horizon = Span { from: now.second().minus(ages.lateness).max(watched.from), to: watched.to };
-    let depth = Depth::choose(density.requests(horizon), density.per_second(), &ages, budget.requests);
+    let last_poll = now.second().minus(ages.interval);
+    let newest = Span { from: last_poll.minus(ages.interval - 1).min(last_poll), to: last_poll };
+    let newest = density.requests_shown(newest);
+    let depth = Depth::choose(density.requests(horizon), newest, density.per_second(), &ages, budget.requests);
     let newest = match depth {
         Depth::Whole => Newest::whole(coverage, watched, &ages),
         Depth::Ratio(ratio) => Newest::due(coverage, density, watched, now, &ages, ratio),
