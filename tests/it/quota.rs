@@ -36,7 +36,7 @@ fn put_all(world: &Paused, events: impl IntoIterator<Item = Shown>) -> BTreeMap<
 
 /// So many events a second, from one second to another, that show as late as `late` draws.
 fn evenly(per_second: f64, from: i64, to: i64, mut late: impl FnMut() -> u64) -> Vec<Shown> {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "some thousand seconds")]
+    #[expect(clippy::cast_possible_truncation, reason = "some thousand seconds")]
     let at = |number: u32| from + (f64::from(number) / per_second) as i64;
     (0..).map(at).take_while(|at| *at < to).map(|at| (at, late())).collect()
 }
