@@ -37,14 +37,16 @@ const RATIO_SHARE: f64 = 0.9;
 impl Depth {
     /// The deepest that `requests` for each poll allow, where events come at `per_second` and the whole horizon takes
     /// `whole` requests. If they do not even allow for two readings of each second, it is those two.
+    /// A recheck is one reading more.
     #[must_use]
-    pub fn choose(whole: f64, per_second: f64, ages: &Ages, requests: f64) -> Self {
+    pub fn choose(whole: f64, per_second: f64, ages: &Ages, rechecks: bool, requests: f64) -> Self {
         // One request is the least that any reading takes.
         if whole <= (requests * WHOLE_SHARE).max(1.0) {
             return Self::Whole;
         }
         let events = per_second * ages.interval as f64;
-        let cost = |ratio| f64::from(ages.readings(ratio)) * (events / f64::from(super::PAGE_EVENTS)).ceil().max(1.0);
+        let readings = |ratio| ages.readings(ratio) + u32::from(rechecks);
+        let cost = |ratio| f64::from(readings(ratio)) * (events / f64::from(super::PAGE_EVENTS)).ceil().max(1.0);
         let affordable = (2..ages.ratio_of_two()).find(|ratio| cost(*ratio) <= requests * RATIO_SHARE);
         Self::Ratio(affordable.unwrap_or_else(|| ages.ratio_of_two()))
     }
@@ -158,7 +160,7 @@ mod tests {
     #[test]
     fn the_depth_is_what_the_quota_allows() {
         let choose = |per_second: f64, requests| {
-            Depth::choose((per_second * 900.0 / 50.0).ceil(), per_second, &MINUTES, requests)
+            Depth::choose((per_second * 900.0 / 50.0).ceil(), per_second, &MINUTES, false, requests)
         };
         for (per_second, requests, depth) in [
             (0.0, 0.1, Depth::Whole),
@@ -175,5 +177,6 @@ mod tests {
         ] {
             assert_eq!(choose(per_second, requests), depth, "{per_second} events/s, {requests} requests");
         }
+        assert_eq!(Depth::choose(270.0, 15.0, &MINUTES, true, 60.0), Depth::Ratio(16), "room for the recheck");
     }
 }

@@ -113,7 +113,13 @@ pub fn plan(coverage: &Coverage, density: &Density, now: WallTime, settings: &Pl
     };
     let ages = Ages::new(settings.interval, settings.lateness);
     let horizon = Span { from: now.second().minus(ages.lateness).max(watched.from), to: watched.to };
-    let depth = Depth::choose(density.requests(horizon), density.per_second(), &ages, budget.requests);
+    let depth = Depth::choose(
+        density.requests(horizon),
+        density.per_second(),
+        &ages,
+        !settings.recheck.is_zero(),
+        budget.requests,
+    );
     let newest = match depth {
         Depth::Whole => Newest::whole(coverage, watched, &ages),
         Depth::Ratio(ratio) => Newest::due(coverage, density, watched, now, &ages, ratio),
@@ -130,13 +136,13 @@ pub fn plan(coverage: &Coverage, density: &Density, now: WallTime, settings: &Pl
     Plan { readings, depth }
 }
 
-/// Watched seconds that were never read and are now older than `retention`: they will not be read any more.
+/// Watched seconds that were never settled and are now older than `retention`: they will not be read any more.
 ///
 /// Report them, then [`Coverage::drop_before`] the [`floor`], so that they are reported once.
 #[must_use]
 pub fn lost(coverage: &Coverage, now: WallTime, settings: &PlanSettings) -> Vec<Span> {
     let too_old = Span::new(coverage.since(), floor(now, settings).minus(1));
-    too_old.map(|span| coverage.unread(span)).unwrap_or_default()
+    too_old.map(|span| coverage.unsettled(span)).unwrap_or_default()
 }
 
 /// The oldest second that `retention` allows to be read at `now`.
@@ -149,10 +155,18 @@ pub fn floor(now: WallTime, settings: &PlanSettings) -> EventTime {
 /// again as `lateness` and has not been. Where there is none, the feed has been read through.
 #[must_use]
 pub fn behind(coverage: &Coverage, now: WallTime, settings: &PlanSettings) -> Option<EventTime> {
-    let patience = 2 * whole_secs(settings.lateness).max(whole_secs(settings.interval)) + AGED_OUT;
+    let patience = 2 * whole_secs(settings.lateness).max(whole_secs(settings.interval));
     let old = Span::new(coverage.since(), now.second().minus(patience));
     let unsettled = old.and_then(|old| coverage.unsettled(old).first().map(|gap| gap.from));
     unsettled.into_iter().chain(coverage.oldest_unread(now)).min()
+}
+
+/// The first settled second whose recheck is overdue by the age of rechecks again: there is no quota left for them.
+#[must_use]
+pub fn overdue_recheck(coverage: &Coverage, now: WallTime, settings: &PlanSettings) -> Option<EventTime> {
+    let age = whole_secs(settings.recheck).max(whole_secs(settings.lateness));
+    let old = Span::new(coverage.since(), now.second().minus(age.saturating_mul(2)))?;
+    coverage.unchecked(old).first().map(|gap| gap.from)
 }
 
 /// What the newest readings should read, if the budget were enough for it.
@@ -432,7 +446,7 @@ mod tests {
         ) {
             let lateness = interval * intervals + odd;
             let intervals = lateness / interval;
-            let settings = PlanSettings { interval: secs(interval), lateness: secs(lateness), ..settings() };
+            let settings = PlanSettings { interval: secs(interval), lateness: secs(lateness), recheck: Duration::ZERO, ..settings() };
             let mut coverage = Coverage::new(EventTime(ZERO), settings.lateness, Duration::ZERO);
             let density = Density::new(Some(per_second));
             let budget = Budget { requests: f64::from(requests) };
