@@ -2,7 +2,8 @@
 //!
 //! A reading counts as made at a certain time, and seconds are settled by it. If our clock runs ahead, seconds would
 //! settle before AWS has finished filling them. So a [`Clock`] learns from the `Date` header of each reply how far the
-//! local clock is ahead, and takes that off. A clock that runs behind only reads later, which is safe.
+//! local clock is ahead, and takes that off. A clock that runs behind only reads later, which is safe, but late; so it is
+//! known how far, too.
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ const TOLERANCE: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Clock {
     ahead: Duration,
+    behind: Duration,
 }
 
 impl Clock {
@@ -24,10 +26,17 @@ impl Clock {
         local.minus(self.ahead)
     }
 
+    /// How far the local clock is behind, as far as one can tell.
+    pub(super) fn behind(&self) -> Duration {
+        self.behind
+    }
+
     /// Learns from a reply that carried `date`, to a request sent when the local clock showed `local`. Returns how far
     /// the local clock is ahead, if that is news.
     pub(super) fn learn(&mut self, local: WallTime, date: Option<WallTime>) -> Option<Duration> {
-        let ahead = local.since(date?);
+        let date = date?;
+        let ahead = local.since(date);
+        self.behind = date.since(local);
         let ahead = if ahead > TOLERANCE { ahead } else { Duration::ZERO };
         let is_news = ahead.abs_diff(self.ahead) > TOLERANCE;
         self.ahead = ahead;
@@ -52,6 +61,7 @@ mod tests {
             let mut clock = Clock::default();
             assert_eq!(clock.learn(local, Some(aws)), news, "{local}");
             assert_eq!(clock.now(local), dated, "{local}");
+            assert_eq!(clock.behind(), aws.since(local), "{local}");
             assert_eq!(clock.learn(local, Some(aws)), None, "said once");
             assert_eq!(clock.learn(local, None), None);
         }

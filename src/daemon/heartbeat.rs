@@ -35,7 +35,7 @@ const AGAIN: Duration = Duration::from_secs(60);
 const REDIRECTS: usize = 5;
 
 /// Whether all is well.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Answer {
     /// It is.
     Well,
@@ -76,6 +76,7 @@ impl Answer {
                     Some(at) => (at.to_string(), Some(now.since(*at).as_secs())),
                     None => ("ever".to_owned(), None),
                 };
+                let why = why.as_ref().map(tracing::field::display);
                 tracing::warn!(%source, since, seconds, why, "no heartbeat: a source has not been read through");
             }
             Self::Stuck(Waiting { notifier, queued }) => {

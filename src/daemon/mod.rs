@@ -11,11 +11,14 @@
 //! never is.
 
 mod clock;
+mod feed;
 mod heartbeat;
 mod inventory;
+mod limits;
 mod outside;
 mod pass;
 mod schedule;
+mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,8 +39,9 @@ use crate::trail::PlanSettings;
 
 pub use heartbeat::BadHeartbeat;
 pub use inventory::Inventory;
+pub use limits::{Limits, Polls};
 pub use outside::Outside;
-pub use pass::{Limits, PassSettings, Report, Watch};
+pub use pass::{PassSettings, Report, Watch};
 pub use schedule::BadSchedule;
 
 /// How often incidents and sources are looked at for what time alone brings.
@@ -54,6 +58,12 @@ const DRAIN: Duration = Duration::from_secs(30);
 
 /// The same where somebody said how long it may take.
 const DRAIN_IN_TIME: Duration = Duration::from_secs(5);
+
+/// Two sources' polls begin this far apart at most.
+const FURTHEST_APART: Duration = Duration::from_millis(100);
+
+/// The same for a single run, which somebody waits for.
+const FURTHEST_APART_ONCE: Duration = Duration::from_millis(2);
 
 /// Slices that a single run prunes at most: it has to end, and the next run begins where the old rows lie.
 const PRUNE_ONCE: usize = 50;
@@ -126,10 +136,16 @@ pub async fn run(config: &Config, outside: &Outside, stop: CancellationToken) ->
     );
     let Plant { keeper, home, watches, dispatchers, census } = plant;
     let clock = &outside.clock;
-    let (polls, _) = watch::channel(());
+    // A channel for each source: tokio wakes those who share one in an order drawn by lot, and equal worlds are to go the
+    // same way.
+    let mut signals = Vec::new();
     let mut tasks = JoinSet::new();
-    for watch in watches {
-        tasks.spawn(watch_source(watch, polls.subscribe(), keeper.clone(), clock.clone(), stop.clone()));
+    let spread = spacing(config.poll.cadence.longest_gap(clock.now()), watches.len());
+    for (place, watch) in (0..).zip(watches) {
+        let (sender, signal) = watch::channel(Instant::now());
+        signals.push(sender);
+        let polls = Polls { signal, offset: spread * place };
+        tasks.spawn(watch_source(watch, polls, keeper.clone(), clock.clone(), stop.clone()));
     }
     for dispatcher in dispatchers {
         let (queued, stop) = (keeper.queued(), stop.clone());
@@ -138,7 +154,7 @@ pub async fn run(config: &Config, outside: &Outside, stop: CancellationToken) ->
     if let Some(heartbeat) = heartbeat {
         tasks.spawn(heartbeat.run(keeper.clone(), clock.clone(), stop.clone()));
     }
-    let ended = turn(config, outside, &keeper, &census, &polls, &mut tasks, &stop).await;
+    let ended = turn(config, outside, &keeper, &census, &signals, &mut tasks, &stop).await;
 
     stop.cancel();
     let finished = tokio::time::timeout(LAST_WORDS, finish(&mut tasks)).await;
@@ -166,9 +182,12 @@ pub async fn run_once(
     let heartbeat = Heartbeat::new(config)?;
     let Plant { keeper, home, watches, dispatchers, .. } = Plant::build(config, outside, None).await?;
     let mut passes = JoinSet::new();
-    for mut watch in watches {
+    for (place, mut watch) in (0..).zip(watches) {
         let limits = Limits { stop: stop.clone(), polls: None, deadline };
-        passes.spawn(async move { watch.pass(&limits).await });
+        passes.spawn(async move {
+            unless(&limits.stop, tokio::time::sleep(FURTHEST_APART_ONCE * place)).await;
+            watch.pass(&limits).await
+        });
     }
     // Alerts go out beside the passes: whoever is ended from outside has said what it knew.
     let reading = stop.child_token();
@@ -243,7 +262,7 @@ async fn turn(
     outside: &Outside,
     keeper: &Keeper,
     census: &Census,
-    polls: &watch::Sender<()>,
+    polls: &[watch::Sender<Instant>],
     tasks: &mut JoinSet<Result<(), StoreError>>,
     stop: &CancellationToken,
 ) -> Result<(), Fatal> {
@@ -281,7 +300,10 @@ async fn turn(
             Wake::Ended(ended) => {
                 ended.map_err(Fatal::Task)??;
             }
-            Wake::Chore(Chore::Poll) => polls.send_modify(|()| {}),
+            Wake::Chore(Chore::Poll) => {
+                let now = Instant::now();
+                polls.iter().for_each(|poll| poll.send_modify(|due| *due = now));
+            }
             Wake::Chore(Chore::Prune) => {
                 tasks.spawn(prune(keeper.clone(), usize::MAX, outside.clock.clone(), stop.clone()));
             }
@@ -301,27 +323,40 @@ async fn next_tick(poll: Option<&mut tokio::time::Interval>) {
     }
 }
 
-/// Polls one source, at once and then at each signal, until told to stop.
+/// How far apart the polls of two of so many sources begin, if all are to be polled within `gap`: a thousand requests
+/// at one instant would be a burst for the network, for STS and for this machine.
+fn spacing(gap: Duration, sources: usize) -> Duration {
+    let sources = u32::try_from(sources).unwrap_or(u32::MAX).max(1);
+    (gap / sources).min(FURTHEST_APART)
+}
+
+/// Polls one source, at first when its turn comes and then at each signal, until told to stop.
 async fn watch_source(
     mut watch: Watch,
-    mut polls: watch::Receiver<()>,
+    mut polls: Polls,
     keeper: Keeper,
     clock: WallClock,
     stop: CancellationToken,
 ) -> Result<(), StoreError> {
+    unless(&stop, tokio::time::sleep(polls.offset)).await;
     while !stop.is_cancelled() {
-        polls.borrow_and_update();
+        polls.seen();
         let limits = Limits { stop: stop.clone(), polls: Some(polls.clone()), deadline: None };
         watch.pass(&limits).await?;
-        // What the pass has settled may be what an incident was waiting for.
-        tick(&keeper, &clock, false).await?;
-        tokio::select! {
-            biased;
-            changed = polls.changed() => if changed.is_err() { break },
-            () = stop.cancelled() => break,
-        }
+        let now = clock.now();
+        keeper.run(move |ledger| ledger.tick_after_pass(now)).await?;
+        unless(&stop, polls.next()).await;
     }
     Ok(())
+}
+
+/// Waits for `wait` to end, or for `stop`.
+async fn unless(stop: &CancellationToken, wait: impl Future<Output = ()>) {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {}
+        () = wait => {}
+    }
 }
 
 /// Lets what is due at this time happen; pending updates count as due if `flush`.
@@ -432,5 +467,7 @@ fn pass_settings(config: &Config, now: WallTime) -> PassSettings {
         },
         event_sources: config.poll.event_sources.clone(),
         requests_per_second: config.poll.requests_per_second,
+        stale_after: config.poll.stale_after,
+        narrow_when_behind: config.poll.narrow_when_behind,
     }
 }

@@ -4,6 +4,9 @@
 //! job of the ledger, and the next request goes out only when that is durable. A pass can end between any two pages:
 //! what is left shows as a gap in coverage, and the next plan fills it.
 //!
+//! A pass has the requests of one interval to spend. When the next poll is due it gives way, whatever it reads: the
+//! newest seconds are never kept waiting by older ones. A part of every pass is for what lies behind all the same.
+//!
 //! Who retries what: the SDK retries no lookup. Throttled requests wait by [`Pace`] and are made again, with the same
 //! token; passing faults get [`MAX_FAULTS`] more attempts; a refused token starts the rest of the reading again; and
 //! what AWS denies ends the pass, to be tried again by the next.
@@ -11,19 +14,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
+use super::feed::{Feed, NARROWED, NARROWED_OF};
 use super::inventory::Inventory;
+use super::limits::{Ended, Limits, pause};
+use super::trouble::trouble;
 use crate::aws::{Identity, Source};
-use crate::model::{Access, EventTime, Unreadable, WallClock, WallTime, read_record};
+use crate::detect::Trouble;
+use crate::model::{Access, EventTime, Span, Unreadable, WallClock, WallTime, read_record};
 use crate::notify::with_causes;
 use crate::store::{Keeper, StoreError, Taken};
 use crate::trail::{
-    Budget, Coverage, Filter, Item, LookupClass, LookupPage, Pace, PlanSettings, Planned, Purpose, Query, Reading,
-    SourceId, floor, lost, plan,
+    Budget, Coverage, Density, Depth, Item, LookupClass, LookupPage, PAGE_EVENTS, Pace, PlanSettings, Planned, Purpose,
+    Query, Reading, SourceId, behind, floor, lost, plan,
 };
 
 /// Passing faults in a row (5xx, broken replies, no connection) that one reading puts up with.
@@ -36,7 +41,13 @@ const MAX_THROTTLES: u32 = 10;
 const FIRST_FAULT_WAIT: Duration = Duration::from_millis(500);
 
 /// One request in so many is for the backlog and rechecks at least.
-const BEHIND_SHARE: u64 = 4;
+const BEHIND_SHARE: u64 = 10;
+
+/// The seconds that are going on while a pass begins may stay unread without its being behind: clocks differ.
+const GOING_ON: Duration = Duration::from_secs(5);
+
+/// A wider lateness is suggested once in this time.
+const SUGGEST_AGAIN: Duration = Duration::from_secs(86_400);
 
 /// Who we are is asked again after this long, where nobody would say.
 const IDENTITY_AGAIN: Duration = Duration::from_secs(3600);
@@ -50,18 +61,10 @@ pub struct PassSettings {
     pub event_sources: Vec<String>,
     /// This daemon's share of the source's quota.
     pub requests_per_second: f64,
-}
-
-/// When a pass ends before it is through.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Cancelled when the page in hand is to be the last.
-    pub stop: CancellationToken,
-    /// Changes when the next poll is due: from then on the backlog is left to the next pass, after a page of it at
-    /// least. None: this is the only pass.
-    pub polls: Option<watch::Receiver<()>>,
-    /// When everything is.
-    pub deadline: Option<Instant>,
+    /// A source not read through for this long is blind.
+    pub stale_after: Duration,
+    /// Whether one that is behind for longer than that looks up reads of secrets alone.
+    pub narrow_when_behind: bool,
 }
 
 /// What a pass did.
@@ -80,7 +83,15 @@ pub struct Report {
     /// Whether everything that the plan held was read.
     pub read_through: bool,
     /// Why not, if something went wrong.
-    pub failure: Option<String>,
+    pub failure: Option<Trouble>,
+    /// How deep the readings of the deepest feed went.
+    pub depth: Option<Depth>,
+    /// Accesses that were not there yet when their second was read at the age of `lateness`.
+    pub stragglers: u64,
+    /// The latest of them: how long after it happened it was found.
+    pub latest: Duration,
+    /// It gave way to the next poll.
+    gave_way: bool,
 }
 
 /// One source under watch.
@@ -97,30 +108,10 @@ pub struct Watch {
     /// When that was last asked for in vain.
     identity_refused: Option<Instant>,
     inventory: Arc<Inventory>,
-}
-
-/// One event source of the source, during a pass.
-struct Feed {
-    event_source: String,
-    coverage: Coverage,
-    /// Nothing more of it is read in this pass.
-    broken: bool,
-}
-
-/// Why a reading ended before its last page.
-enum Ended {
-    /// It was told to.
-    Stopped,
-    /// Something went wrong at the source.
-    Failed(String),
-    /// The store cannot go on, and so nothing can.
-    Store(StoreError),
-}
-
-impl From<StoreError> for Ended {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
+    /// When a wider lateness was suggested last.
+    suggested: Option<Instant>,
+    /// What is looked up, the narrowed one first; none before the first pass.
+    feeds: Vec<Feed>,
 }
 
 impl Watch {
@@ -144,6 +135,8 @@ impl Watch {
             identity: None,
             identity_refused: None,
             inventory,
+            suggested: None,
+            feeds: Vec::new(),
         }
     }
 
@@ -159,24 +152,22 @@ impl Watch {
         let started = self.local.now();
         let began = self.clock.now(started);
         let mut report = Report { read_through: true, ..Report::default() };
-        let mut feeds = Vec::new();
-        for event_source in self.settings.event_sources.clone() {
-            feeds.push(Feed { coverage: self.coverage(&event_source, began).await?, event_source, broken: false });
-        }
-        for (planned, feed) in self.plan(&feeds, began) {
-            let feed = &mut feeds[feed];
+        let mut feeds = self.load(began).await?;
+        for (planned, place) in self.plan(&feeds, began, limits, &mut report) {
+            let feed = &mut feeds[place];
             if feed.broken {
                 continue;
             }
             match self.read(feed, planned, began, limits, &mut report).await {
                 Ok(()) => {}
                 // Nobody waits for a recheck: it is due again at the next pass.
-                Err(Ended::Stopped) if planned.purpose == Purpose::Recheck => feed.broken = true,
+                Err(Ended::GaveWay | Ended::Stopped) if planned.purpose == Purpose::Recheck => feed.broken = true,
+                Err(Ended::GaveWay) => report.gave_way = true,
                 Err(Ended::Stopped) => {
                     feed.broken = true;
                     report.read_through = false;
                     if limits.deadline.is_some() && !limits.stop.is_cancelled() {
-                        report.failure.get_or_insert_with(|| "the time that it may take ran out".to_owned());
+                        report.failure.get_or_insert(Trouble::OutOfTime);
                     }
                 }
                 Err(Ended::Failed(why)) => {
@@ -187,22 +178,131 @@ impl Watch {
                 Err(Ended::Store(error)) => return Err(error),
             }
         }
+        self.narrow(&mut feeds, began, report.gave_way).await?;
+        if report.gave_way {
+            self.judge_what_is_left(&feeds, began, &mut report);
+        }
+        if self.clock.behind() > self.settings.stale_after {
+            // What happened since then by AWS's clock was not asked for.
+            report.read_through = false;
+            report.failure.get_or_insert(Trouble::Clock { ahead_secs: -whole_secs(self.clock.behind()) });
+        }
+        self.feeds = feeds;
         self.conclude(started, &report).await?;
         self.log(started, &report);
         Ok(report)
     }
 
+    /// The feeds, with their coverage as it counts now. How busy they are is remembered from pass to pass, and from
+    /// process to process as a mean.
+    async fn load(&mut self, now: WallTime) -> Result<Vec<Feed>, StoreError> {
+        let mut feeds = std::mem::take(&mut self.feeds);
+        if feeds.is_empty() {
+            let (id, names) = (self.source.id.clone(), self.settings.event_sources.clone());
+            let known = move |ledger: &mut crate::store::Ledger| {
+                let measured = names.iter().map(|name| ledger.per_second(&id, name)).collect::<Vec<_>>();
+                Ok((measured, names.iter().any(|name| name == NARROWED_OF) && ledger.covers(&id, NARROWED)))
+            };
+            let (measured, is_narrowed) = self.keeper.run(known).await?;
+            let nothing = Coverage::new(now.second(), self.settings.plan.lateness, Duration::ZERO);
+            feeds.extend(is_narrowed.then(|| Feed::narrowed(nothing.clone())));
+            for (name, per_second) in self.settings.event_sources.iter().zip(measured) {
+                feeds.push(Feed::of(name, nothing.clone(), Density::new(per_second)));
+            }
+        }
+        let horizon = now.minus(self.settings.plan.lateness + 2 * self.settings.plan.interval).second();
+        for feed in &mut feeds {
+            feed.coverage = self.coverage(&feed.name, now).await?;
+            feed.density.drop_before(horizon);
+            feed.broken = false;
+        }
+        Ok(feeds)
+    }
+
     /// What to read of which feed, most urgent first.
-    fn plan(&self, feeds: &[Feed], now: WallTime) -> Vec<(Planned, usize)> {
+    fn plan(&self, feeds: &[Feed], now: WallTime, limits: &Limits, report: &mut Report) -> Vec<(Planned, usize)> {
+        let budget = self.budget(feeds.len(), limits);
+        let is_narrowed = feeds.iter().any(Feed::is_narrowed);
         let mut readings: Vec<(Planned, usize)> = Vec::new();
         for (place, feed) in feeds.iter().enumerate() {
-            let plan =
-                plan(&feed.coverage, &crate::trail::Density::default(), now, &self.settings.plan, Budget::UNLIMITED)
-                    .readings;
-            readings.extend(plan.into_iter().map(|planned| (planned, place)));
+            let plan = plan(&feed.coverage, &feed.density, now, &self.settings.plan, budget);
+            report.depth = report.depth.max(Some(plan.depth));
+            let stands_back = is_narrowed && feed.can_be_narrowed();
+            readings.extend(plan.readings.into_iter().filter_map(|planned| match planned.purpose {
+                // The whole feed is rechecked, and its newest is what the narrowed one reads first.
+                Purpose::Recheck if feed.is_narrowed() => None,
+                Purpose::Fresh if stands_back => Some((Planned { purpose: Purpose::Backlog, ..planned }, place)),
+                _ => Some((planned, place)),
+            }));
         }
-        readings.sort_by_key(|(planned, _)| planned.purpose);
+        // The newest of a feed that stands back comes after all that lies behind: oldest first.
+        readings.sort_by_key(|(planned, place)| {
+            let is_newest = planned.span.to == now.second() && planned.purpose == Purpose::Backlog;
+            (planned.purpose, is_newest.then_some(*place))
+        });
         readings
+    }
+
+    /// What each of so many feeds may spend until the next poll.
+    fn budget(&self, feeds: usize, limits: &Limits) -> Budget {
+        let rate = self.pace.requests_per_second();
+        let seconds = match (&limits.polls, limits.deadline) {
+            (Some(_), _) => self.settings.plan.interval,
+            (None, Some(deadline)) => deadline.saturating_duration_since(Instant::now()),
+            (None, None) => return Budget::UNLIMITED,
+        };
+        Budget { requests: rate * seconds.as_secs_f64() / feeds.max(1) as f64 }
+    }
+
+    /// Whether a pass that gave way has left anything unread, and if so, why it is behind.
+    fn judge_what_is_left(&self, feeds: &[Feed], began: WallTime, report: &mut Report) {
+        let until = began.minus(GOING_ON);
+        let oldest = feeds.iter().filter_map(|feed| behind(&feed.coverage, until, &self.settings.plan)).min();
+        let Some(oldest) = oldest else { return };
+        report.read_through = false;
+        let narrowed = feeds.iter().any(Feed::is_narrowed);
+        let seen_per_second =
+            feeds.iter().filter(|feed| !feed.is_narrowed()).map(|feed| feed.density.per_second()).sum();
+        let read_per_second = self.pace.requests_per_second() * f64::from(PAGE_EVENTS);
+        let behind = began.since(oldest.wall());
+        let trouble = if report.throttled > 0 && self.pace.is_held_back() {
+            Trouble::Throttled { in_a_row: u32::try_from(report.throttled).unwrap_or(u32::MAX) }
+        } else {
+            Trouble::Behind { seen_per_second, read_per_second, behind, narrowed }
+        };
+        report.failure.get_or_insert(trouble);
+    }
+
+    /// Begins to look up reads of secrets alone when there was no time to read everything and the source is far behind,
+    /// and ends it when it has caught up.
+    async fn narrow(&self, feeds: &mut Vec<Feed>, began: WallTime, too_busy: bool) -> Result<(), StoreError> {
+        let Some(whole) = feeds.iter().find(|feed| feed.can_be_narrowed()) else { return Ok(()) };
+        let oldest = behind(&whole.coverage, began.minus(GOING_ON), &self.settings.plan);
+        let is_narrowed = feeds.iter().any(Feed::is_narrowed);
+        let (id, source) = (self.source.id.clone(), &self.source.id);
+        match oldest {
+            Some(oldest) if !is_narrowed && too_busy => {
+                let seconds = began.since(oldest.wall());
+                if !self.settings.narrow_when_behind || seconds <= self.settings.stale_after {
+                    return Ok(());
+                }
+                let coverage = Feed::nothing_narrowed(oldest, &self.settings.plan);
+                let stored = coverage.clone();
+                self.keeper.run(move |ledger| ledger.cover(&id, NARROWED, stored)).await?;
+                feeds.insert(0, Feed::narrowed(coverage));
+                tracing::warn!(
+                    %source, behind_seconds = seconds.as_secs(),
+                    "far behind: GetSecretValue alone is looked up first from now on, everything else when there is time"
+                );
+            }
+            None if is_narrowed => {
+                self.keeper.run(move |ledger| ledger.uncover(&id, NARROWED)).await?;
+                feeds.retain(|feed| !feed.is_narrowed());
+                tracing::info!(%source, "caught up: every event is looked up again");
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// What has been read, without what a clock that jumped makes doubtful and what is too old to be read.
@@ -238,11 +338,13 @@ impl Watch {
         report: &mut Report,
     ) -> Result<(), Ended> {
         let mut reading = Reading::new(planned.span, began);
-        let mut query = Query { filter: Filter::EventSource(feed.event_source.clone()), span: planned.span };
+        let mut query = Query { filter: feed.filter.clone(), span: planned.span };
         let mut token: Option<String> = None;
-        let (mut faults, mut throttles) = (0, 0);
+        // Of the seconds that are not covered yet.
+        let mut times: Vec<EventTime> = Vec::new();
+        let (mut pages, mut faults, mut throttles) = (0_u64, 0, 0);
         loop {
-            self.wait_turn(planned.purpose, limits, report).await?;
+            self.wait_turn(planned.purpose, pages, limits, report).await?;
             let sent = self.local.now();
             self.pace.sent(sent);
             report.requests += 1;
@@ -251,11 +353,12 @@ impl Watch {
                 Ok(page) => {
                     self.pace.ok(sent);
                     (faults, throttles) = (0, 0);
+                    pages += 1;
                     self.learn_time(sent, page.date);
                     token.clone_from(&page.token);
-                    self.take_page(feed, page, &mut reading, report).await?;
+                    self.take_page(feed, page, &mut reading, &mut times, report).await?;
                     let Some(next) = &token else { return Ok(()) };
-                    reading.follow(next).map_err(|stuck| Ended::Failed(stuck.to_string()))?;
+                    reading.follow(next).map_err(|stuck| Ended::Failed(Trouble::Other(stuck.to_string())))?;
                 }
                 // Its date may be a proxy's, not AWS's: only an answer teaches the time.
                 Err(error) => match error.class {
@@ -263,19 +366,23 @@ impl Watch {
                         throttles += 1;
                         report.throttled += 1;
                         self.pace.throttled(self.local.now(), 0.5 + fastrand::f64() / 2.0);
+                        self.note(trouble(&error, throttles, self.local.now())).await?;
                     }
                     LookupClass::Transient if faults < MAX_FAULTS => {
                         tracing::debug!(source = %self.source.id, error = %with_causes(&error), "lookup failed; again");
+                        self.note(trouble(&error, throttles, self.local.now())).await?;
                         pause(FIRST_FAULT_WAIT * (1 << faults), limits).await?;
                         faults += 1;
                     }
                     LookupClass::TokenRefused => {
-                        let Some(rest) = reading.restart() else { return Err(Ended::Failed(with_causes(&error))) };
+                        let Some(rest) = reading.restart() else {
+                            return Err(Ended::Failed(trouble(&error, throttles, self.local.now())));
+                        };
                         tracing::info!(source = %self.source.id, "page token refused; reading the rest again");
                         query.span = rest;
                         token = None;
                     }
-                    _ => return Err(Ended::Failed(with_causes(&error))),
+                    _ => return Err(Ended::Failed(trouble(&error, throttles, self.local.now()))),
                 },
             }
         }
@@ -287,15 +394,19 @@ impl Watch {
         feed: &mut Feed,
         page: LookupPage,
         reading: &mut Reading,
+        uncovered: &mut Vec<EventTime>,
         report: &mut Report,
     ) -> Result<(), Ended> {
         let seen = self.local.now();
         let times: Vec<EventTime> = page.items.iter().filter_map(|item| item.time).collect();
         report.records += page.items.len() as u64;
-        let (accesses, unreadable) = self.parse(page.items, seen);
+        let (mut accesses, unreadable) = self.parse(page.items, seen);
+        accesses.retain(|access| feed.wants(access));
+        let news = News { before: feed.coverage.clone(), seen, young: self.young(reading.at()) };
 
         let was_descending = reading.is_descending();
         let step = reading.page(&times, page.token.is_none());
+        uncovered.extend(times);
         if was_descending && !reading.is_descending() {
             tracing::warn!(source = %self.source.id, "pages are out of order; this reading counts when it is complete");
         }
@@ -306,25 +417,40 @@ impl Watch {
         let at = page.date.map_or(reading.at(), |date| reading.at().min(date));
         if let Some(span) = step.cover {
             feed.coverage.read(span, at);
+            feed.density.learn(span, uncovered.extract_if(.., |at| *at >= span.from));
         }
 
-        let Feed { event_source, coverage, .. } = feed;
-        let (id, name, coverage) = (self.source.id.clone(), event_source.clone(), coverage.clone());
-        let taken = self.keeper.run(move |ledger| {
-            if let Some(access) = accesses.first() {
-                ledger.learn_account(&id, &access.account)?;
-            }
-            let mut taken = ledger.take(accesses, seen)?;
-            for (what, raw) in unreadable {
-                if ledger.keep_unreadable(&what, &raw, seen)? {
-                    taken.unreadable.push(what);
+        let (id, name, coverage) = (self.source.id.clone(), feed.name.clone(), feed.coverage.clone());
+        let per_second = feed.density.per_second();
+        let (taken, late) = self
+            .keeper
+            .run(move |ledger| {
+                if let Some(access) = accesses.first() {
+                    ledger.learn_account(&id, &access.account)?;
                 }
-            }
-            ledger.cover(&id, &name, coverage)?;
-            Ok(taken)
-        });
-        self.log_page(report, taken.await?);
+                let mut taken = ledger.take(accesses, seen)?;
+                for (what, raw) in unreadable {
+                    if ledger.keep_unreadable(&what, &raw, seen)? {
+                        taken.unreadable.push(what);
+                    }
+                }
+                let late = news.of(&std::mem::take(&mut taken.first_seen));
+                ledger.saw(&id, &late.delays);
+                ledger.measured(&id, &name, per_second);
+                ledger.cover(&id, &name, coverage)?;
+                Ok((taken, late))
+            })
+            .await?;
+        report.stragglers += late.stragglers;
+        report.latest = report.latest.max(late.latest);
+        self.log_page(report, taken);
         Ok(())
+    }
+
+    /// Events that happened from here on had no poll in which they could have been seen before one that began at
+    /// `began`.
+    fn young(&self, began: WallTime) -> EventTime {
+        began.minus(2 * self.settings.plan.interval).second()
     }
 
     fn parse(&self, items: Vec<Item>, seen: WallTime) -> (Vec<Access>, Vec<(Unreadable, String)>) {
@@ -364,19 +490,39 @@ impl Watch {
         report.taken.absorb(taken);
     }
 
-    async fn conclude(&self, started: WallTime, report: &Report) -> Result<(), StoreError> {
-        let (id, read_through, failure) = (self.source.id.clone(), report.read_through, report.failure.clone());
-        let now = self.local.now();
+    /// Tells at once what a pass that goes on has met with: it may wait for longer than a source may be blind.
+    async fn note(&self, met: Trouble) -> Result<(), StoreError> {
+        let id = self.source.id.clone();
         self.keeper
             .run(move |ledger| {
-                if read_through {
-                    ledger.read_through(&id, started, now)?;
-                } else if let Some(why) = failure {
-                    ledger.not_read_through(&id, why);
-                }
+                ledger.not_read_through(&id, met);
                 Ok(())
             })
             .await
+    }
+
+    async fn conclude(&mut self, started: WallTime, report: &Report) -> Result<(), StoreError> {
+        let (id, read_through, failure) = (self.source.id.clone(), report.read_through, report.failure.clone());
+        let (now, lateness) = (self.local.now(), self.settings.plan.lateness);
+        let suggested = self.keeper.run(move |ledger| {
+            if read_through {
+                ledger.read_through(&id, started, now)?;
+            } else if let Some(why) = failure {
+                ledger.not_read_through(&id, why);
+            }
+            Ok(ledger.sources().get(&id).and_then(|row| row.visibility.suggest(lateness)))
+        });
+        if let Some(wider) = suggested.await?
+            && self.suggested.is_none_or(|at| at.elapsed() >= SUGGEST_AGAIN)
+        {
+            let wider = humantime::format_duration(wider);
+            tracing::warn!(
+                source = %self.source.id, lateness = %humantime::format_duration(lateness),
+                "one event in a thousand becomes visible later than that; `poll.lateness = \"{wider}\"` would wait for it"
+            );
+            self.suggested = Some(Instant::now());
+        }
+        Ok(())
     }
 
     /// Says in one line what a pass did; at a level that lets quiet passes pass quietly.
@@ -385,14 +531,20 @@ impl Watch {
         let Report { requests, throttled, records, taken, failure, .. } = report;
         let (new, duplicates) = (taken.accesses(), taken.duplicates);
         let source = &self.source.id;
+        // 1 is the whole horizon at each poll; see `Depth`.
+        let ratio = report.depth.map(Depth::ratio);
+        if report.stragglers > 0 {
+            let (stragglers, latest) = (report.stragglers, humantime::format_duration(report.latest));
+            tracing::warn!(%source, stragglers, %latest, "accesses became visible later than `lateness`, up to so long after they happened");
+        }
         match failure {
             Some(why) => {
-                tracing::warn!(%source, requests, throttled, records, new, duplicates, seconds, why, "pass incomplete");
+                tracing::warn!(%source, requests, throttled, records, new, duplicates, ratio, seconds, %why, "pass incomplete");
             }
             None => {
                 let read_through = report.read_through;
                 tracing::info!(
-                    %source, requests, throttled, records, new, duplicates, seconds, read_through, "pass"
+                    %source, requests, throttled, records, new, duplicates, ratio, seconds, read_through, "pass"
                 );
             }
         }
@@ -434,63 +586,74 @@ impl Watch {
     }
 
     /// Waits until the next request may go out, unless this reading is to end before it.
-    async fn wait_turn(&mut self, purpose: Purpose, limits: &Limits, report: &mut Report) -> Result<(), Ended> {
+    async fn wait_turn(
+        &mut self,
+        purpose: Purpose,
+        pages: u64,
+        limits: &Limits,
+        report: &mut Report,
+    ) -> Result<(), Ended> {
         let now = self.local.now();
         let turn = Instant::now() + self.pace.next(now).since(now);
         if limits.stop.is_cancelled() || limits.deadline.is_some_and(|end| turn >= end) {
             return Err(Ended::Stopped);
         }
-        // A share of every pass is for what lies behind, however long the newest took: else a source that is always
-        // busy would never catch up.
-        let gives_way = purpose != Purpose::Fresh && report.behind_pages * BEHIND_SHARE > report.requests;
-        report.behind_pages += u64::from(purpose != Purpose::Fresh);
-        tokio::select! {
-            biased;
-            () = limits.stop.cancelled() => Err(Ended::Stopped),
-            () = limits.next_poll(), if gives_way => Err(Ended::Stopped),
-            () = tokio::time::sleep_until(turn) => Ok(()),
-        }
-    }
-}
-
-impl Limits {
-    /// What `work` yields, unless the deadline comes first. A stop waits for it: it is the page in hand.
-    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, Ended> {
-        match self.deadline {
-            None => Ok(work.await),
-            Some(deadline) => tokio::time::timeout_at(deadline, work).await.map_err(|_| Ended::Stopped),
-        }
-    }
-
-    /// Resolves when the pass is to end.
-    async fn over(&self) {
-        let deadline = async {
-            match self.deadline {
-                Some(deadline) => tokio::time::sleep_until(deadline).await,
-                None => std::future::pending().await,
-            }
+        let gives_way = match purpose {
+            Purpose::Fresh => pages > 0,
+            // However long the newest took: else a source that is always busy would never catch up.
+            Purpose::Backlog => report.behind_pages * BEHIND_SHARE > report.requests,
+            Purpose::Recheck => true,
         };
         tokio::select! {
             biased;
-            () = self.stop.cancelled() => {}
-            () = deadline => {}
+            () = limits.stop.cancelled() => return Err(Ended::Stopped),
+            () = limits.next_poll(), if gives_way => return Err(Ended::GaveWay),
+            () = tokio::time::sleep_until(turn) => {}
         }
-    }
-
-    /// Resolves when the next poll is due.
-    async fn next_poll(&self) {
-        let Some(mut polls) = self.polls.clone() else { return std::future::pending().await };
-        if polls.changed().await.is_err() {
-            // Whoever gave the signal has gone; the stop comes on its own way.
-            std::future::pending().await
-        }
+        report.behind_pages += u64::from(purpose == Purpose::Backlog);
+        Ok(())
     }
 }
 
-async fn pause(length: Duration, limits: &Limits) -> Result<(), Ended> {
-    tokio::select! {
-        biased;
-        () = tokio::time::sleep(length) => Ok(()),
-        () = limits.over() => Err(Ended::Stopped),
+fn whole_secs(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// What tells whether an access that is new was late, or only read late.
+struct News {
+    /// What had been read before its page.
+    before: Coverage,
+    seen: WallTime,
+    /// See [`Watch::young`].
+    young: EventTime,
+}
+
+/// How late a page's new accesses were.
+#[derive(Default)]
+struct Late {
+    /// First seen minus event time, of those that were seen as soon as they could be.
+    delays: Vec<Duration>,
+    /// See [`Report`].
+    stragglers: u64,
+    latest: Duration,
+}
+
+impl News {
+    /// An access in a second that had been read before was not visible then; one in a second that was not may have been
+    /// visible for long, unless the second is young.
+    fn of(&self, first_seen: &[EventTime]) -> Late {
+        let mut late = Late::default();
+        for at in first_seen {
+            let (second, delay) = (Span { from: *at, to: *at }, self.seen.since(at.wall()));
+            let is_watched = *at >= self.before.since();
+            if is_watched && (*at >= self.young || self.before.unread(second).is_empty()) {
+                late.delays.push(delay);
+            }
+            if is_watched && self.before.settled(second) {
+                late.stragglers += 1;
+                late.latest = late.latest.max(delay);
+            }
+        }
+        late
     }
 }

@@ -6,6 +6,7 @@
 use super::RuleCard;
 use super::incident::{Incident, State};
 use super::rule::Fields;
+use super::trouble::Trouble;
 use crate::model::{Access, Alert, AlertKind, AlertRule, MAX_ACCESSES, MAX_BYTES, SCHEMA, WallTime};
 
 /// Room for what is added to an alert after its accesses have been measured: the summary and grown numbers.
@@ -89,6 +90,8 @@ fn blank(rule: &RuleCard, incident: &Incident, kind: AlertKind, now: WallTime) -
             State::Open | State::Resolved => None,
         },
         reason: None,
+        trouble: None,
+        advice: None,
         runbook: rule.runbook.clone(),
         decided: now,
         summary: String::new(),
@@ -144,14 +147,14 @@ impl std::io::Write for Counter {
 pub const DAEMON_RULE: &str = "secretwatch";
 
 /// An alert about a source that cannot be read through ([`AlertKind::Blind`]) or can again ([`AlertKind::Sighted`]).
-/// `value` is the number of seconds for which it could not, `threshold` the number allowed.
+/// `value` is the number of seconds for which it could not, `threshold` the number allowed; `trouble` is why.
 #[must_use]
 pub fn about_source(
     kind: AlertKind,
     episode: &str,
     labels: &[(&str, &str)],
     (value, threshold): (u64, u64),
-    reason: Option<String>,
+    trouble: Option<&Trouble>,
     now: WallTime,
 ) -> Alert {
     let mut alert = Alert {
@@ -175,7 +178,9 @@ pub fn about_source(
         accesses_total: 0,
         accesses_omitted: 0,
         merged_into: None,
-        reason,
+        reason: trouble.map(Trouble::to_string),
+        trouble: trouble.map(|trouble| trouble.word().to_owned()),
+        advice: trouble.and_then(Trouble::advice),
         runbook: None,
         decided: now,
         summary: String::new(),

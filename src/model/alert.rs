@@ -127,9 +127,15 @@ pub struct Alert {
     pub accesses_omitted: u64,
     /// The incident in which this one goes on.
     pub merged_into: Option<String>,
-    /// Why it was resolved, if not simply for being over.
+    /// Why it was resolved, if not simply for being over; of a source that is blind, why it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What kind of trouble made a source blind, in one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// The way out of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
     /// Where to read what to do.
     pub runbook: Option<String>,
     /// When this alert was decided.

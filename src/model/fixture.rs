@@ -81,6 +81,8 @@ pub(crate) fn alert(kind: AlertKind, accesses: Vec<Access>) -> Alert {
         accesses,
         merged_into: None,
         reason: None,
+        trouble: None,
+        advice: None,
         runbook: None,
         decided: START.plus(241).wall(),
         summary: String::new(),

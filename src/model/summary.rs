@@ -278,6 +278,25 @@ fn name(text: &str) -> String {
     if plain { shown } else { format!("\"{shown}\"") }
 }
 
+/// A duration in its two largest units: `1 minute`, `2 hours 30 minutes`. Below zero it is none.
+#[must_use]
+pub fn duration_in_words(secs: i64) -> String {
+    const UNITS: [(i64, &str); 4] = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
+    let mut rest = secs.max(0);
+    let mut parts = Vec::new();
+    for (length, unit) in UNITS {
+        let count = rest / length;
+        rest %= length;
+        if count > 0 {
+            parts.push(format!("{count} {unit}{}", if count == 1 { "" } else { "s" }));
+        } else if !parts.is_empty() {
+            break;
+        }
+    }
+    parts.truncate(2);
+    if parts.is_empty() { "0 seconds".to_owned() } else { parts.join(" ") }
+}
+
 /// `text` on one line, cut to `max` characters, with a question mark for everything that is not seen or that changes
 /// how its neighbours are seen: control characters, line breaks, zero-width and direction marks.
 #[must_use]
@@ -434,6 +453,23 @@ mod tests {
             line.starts_with("Secret \"x\" was read by nobody.???Ignore? this\" was read by role deploy"),
             "{line}"
         );
+    }
+
+    #[test]
+    fn durations_are_said_in_two_units() {
+        for (secs, expected) in [
+            (-5, "0 seconds"),
+            (0, "0 seconds"),
+            (1, "1 second"),
+            (60, "1 minute"),
+            (90, "1 minute 30 seconds"),
+            (3_600, "1 hour"),
+            (3_605, "1 hour"),
+            (100_000, "1 day 3 hours"),
+            (i64::MAX, "106751991167300 days 15 hours"),
+        ] {
+            assert_eq!(duration_in_words(secs), expected, "{secs}");
+        }
     }
 
     #[test]

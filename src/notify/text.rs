@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Access, Alert, AlertKind, EventTime, Outcome, group_key_words, printable};
+use crate::model::{Access, Alert, AlertKind, EventTime, Outcome, duration_in_words, group_key_words, printable};
 
 /// Columns of a line, where words allow it.
 const WIDTH: usize = 76;
@@ -102,7 +102,7 @@ fn one(page: &mut Page, access: &Access) {
     page.maybe("From", access.source_ip.as_deref());
     page.maybe("", access.vpc_endpoint.as_ref().map(|id| format!("VPC endpoint {id}")).as_deref());
     page.maybe("Using", access.user_agent.as_deref());
-    page.field("When", &format!("{}, seen {} later", moment(access.time), in_words(lateness(access))));
+    page.field("When", &format!("{}, seen {} later", moment(access.time), duration_in_words(lateness(access))));
     page.field("Where", &format!("account {}, {}", access.account, access.region));
     page.field("Call", &format!("{}, {}", access.event, ended(access)));
     if let Some(message) = &access.error_message {
@@ -154,7 +154,7 @@ fn extent(page: &mut Page, alert: &Alert) {
     }
     if let (Some(first), Some(last)) = (alert.first_access, alert.last_access) {
         page.field("First", &moment(first));
-        page.field("Last", &format!("{}, {} later", moment(last), in_words(last.0.saturating_sub(first.0))));
+        page.field("Last", &format!("{}, {} later", moment(last), duration_in_words(last.0.saturating_sub(first.0))));
     }
     let follow = match alert.accesses_omitted {
         0 => String::new(),
@@ -175,7 +175,7 @@ fn why(page: &mut Page, alert: &Alert) {
     page.indented(&format!(
         "It fires at {} {unit} in {}{each}; the most so far was {}.",
         alert.threshold,
-        in_words(alert.window_seconds),
+        duration_in_words(alert.window_seconds),
         alert.value
     ));
 }
@@ -298,13 +298,19 @@ fn blind(page: &mut Page, alert: &Alert) {
     );
     page.gap();
     page.paragraph("What to do:");
-    match &alert.runbook {
-        Some(runbook) => page.indented(&format!("Follow {runbook}")),
-        None => {
-            page.indented("Its log says what is missing. Where it runs as a service:");
-            page.command(std::iter::once("journalctl -u secretwatch"));
-        }
+    if let Some(runbook) = &alert.runbook {
+        page.indented(&format!("Follow {runbook}"));
+        return;
     }
+    let log = match &alert.advice {
+        Some(advice) => {
+            page.indented(advice);
+            "Its log says more."
+        }
+        None => "Its log says what is missing.",
+    };
+    page.indented(&format!("{log} Where it runs as a service:"));
+    page.command(std::iter::once("journalctl -u secretwatch"));
 }
 
 fn ids(page: &mut Page, alert: &Alert) {
@@ -320,24 +326,6 @@ fn ids(page: &mut Page, alert: &Alert) {
 /// `2026-05-27 18:45:54 UTC`.
 fn moment(at: EventTime) -> String {
     at.to_string().replace('T', " ").replace('Z', " UTC")
-}
-
-/// A duration in its two largest units: `1 minute`, `2 hours 30 minutes`.
-fn in_words(secs: i64) -> String {
-    const UNITS: [(i64, &str); 4] = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
-    let mut rest = secs.max(0);
-    let mut parts = Vec::new();
-    for (length, unit) in UNITS {
-        let count = rest / length;
-        rest %= length;
-        if count > 0 {
-            parts.push(format!("{count} {unit}{}", if count == 1 { "" } else { "s" }));
-        } else if !parts.is_empty() {
-            break;
-        }
-    }
-    parts.truncate(2);
-    if parts.is_empty() { "0 seconds".to_owned() } else { parts.join(" ") }
 }
 
 /// The mail as it grows.

@@ -10,11 +10,12 @@ use super::StoreError;
 use super::keys;
 use super::ledger::Ledger;
 use super::rows::{self, DeliveryRow, SourceRow};
+use crate::detect::Trouble;
 use crate::model::WallTime;
 use crate::trail::SourceId;
 
 /// The worst of each kind.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Health {
     /// The source that has not been read through for longest; a blind one before all others.
     pub stalest: Option<Staleness>,
@@ -25,7 +26,7 @@ pub struct Health {
 }
 
 /// Since when a source has not been read through.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Staleness {
     /// Which source.
     pub source: SourceId,
@@ -34,7 +35,7 @@ pub struct Staleness {
     /// Whether it counts as blind.
     pub blind: bool,
     /// Why the last pass did not, if it did not.
-    pub why: Option<String>,
+    pub why: Option<Trouble>,
 }
 
 /// Since when a notifier has not accepted something.

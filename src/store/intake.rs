@@ -26,6 +26,8 @@ pub(super) const UNREADABLE: &str = "\u{1}";
 pub struct Taken {
     /// Accesses never seen before, by outcome.
     pub new: BTreeMap<Outcome, u64>,
+    /// When they happened, of one page: a sum of pages does without.
+    pub first_seen: Vec<EventTime>,
     /// Records whose event id was known.
     pub duplicates: u64,
     /// Records that tell of an access known under another id.
@@ -49,6 +51,11 @@ impl Taken {
         self.too_old += other.too_old;
         self.conflicts.extend(other.conflicts);
         self.unreadable.extend(other.unreadable);
+    }
+
+    fn note_new(&mut self, access: &Access) {
+        *self.new.entry(access.outcome).or_default() += 1;
+        self.first_seen.push(access.time);
     }
 
     /// How many accesses were new.
@@ -225,7 +232,7 @@ impl Ledger {
         }
         let mut draft = Draft::new(now);
         for access in &accesses {
-            *taken.new.entry(access.outcome).or_default() += 1;
+            taken.note_new(access);
             draft.writes.put(keys::access(access.time, &access.event_id), pack::pack(access)?);
             draft.writes.put(
                 keys::index(&access.event_id),
@@ -329,7 +336,7 @@ impl Ledger {
         }
         match self.access(&identity)? {
             None => {
-                *taken.new.entry(access.outcome).or_default() += 1;
+                taken.note_new(&access);
                 let mut draft = Draft::new(now);
                 self.place_telling(&access, &identity, &mut draft)?;
                 for index in 0..self.rules.len() {

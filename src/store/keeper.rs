@@ -6,6 +6,7 @@
 //! to the world before [`Keeper::run`] has returned**: that is where "commit, deliver, mark delivered" begins. The
 //! first failure ends the thread, and with it everything: a process that cannot write must not send.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -52,24 +53,29 @@ impl Home {
 #[derive(Clone, Debug)]
 pub struct Keeper {
     jobs: mpsc::Sender<Job>,
-    queued: watch::Receiver<()>,
+    bells: Bells,
 }
+
+/// One for each who wants to hear of what is queued: tokio wakes those who share a channel in an order drawn by lot, and
+/// a simulation is to go the same way each time.
+type Bells = Arc<Mutex<Vec<watch::Sender<()>>>>;
 
 impl Keeper {
     /// Gives `ledger` a home, within a runtime.
     pub fn start(ledger: Ledger) -> (Self, Home) {
         let (jobs, inbox) = mpsc::channel(BACKLOG);
-        let (announce, queued) = watch::channel(());
-        let desk = Desk { ledger, inbox, announce };
+        let bells = Bells::default();
+        let desk = Desk { ledger, inbox, bells: Arc::clone(&bells) };
         let home = if desk.ledger.blocks() {
             Home::Thread(std::thread::spawn(move || desk.keep_blocking()))
         } else {
             Home::Task(tokio::spawn(desk.keep()))
         };
-        (Self { jobs, queued }, home)
+        (Self { jobs, bells }, home)
     }
 
-    /// Runs `job` on the ledger. When this returns `Ok`, what it wrote is durable.
+    /// Runs `job` on the ledger. When this returns `Ok`, what it wrote is durable, but for what was only read: see
+    /// [`Ledger::cover`].
     pub async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Ledger) -> Result<T, StoreError> + Send + 'static,
@@ -94,7 +100,9 @@ impl Keeper {
     /// Changes whenever alerts have been queued, durably.
     #[must_use]
     pub fn queued(&self) -> watch::Receiver<()> {
-        self.queued.clone()
+        let (bell, queued) = watch::channel(());
+        self.bells.lock().unwrap_or_else(PoisonError::into_inner).push(bell);
+        queued
     }
 }
 
@@ -102,7 +110,7 @@ impl Keeper {
 struct Desk {
     ledger: Ledger,
     inbox: mpsc::Receiver<Job>,
-    announce: watch::Sender<()>,
+    bells: Bells,
 }
 
 impl Desk {
@@ -112,6 +120,7 @@ impl Desk {
                 return;
             }
         }
+        self.end();
     }
 
     async fn keep(mut self) {
@@ -119,6 +128,14 @@ impl Desk {
             if !self.group(first) {
                 return;
             }
+        }
+        self.end();
+    }
+
+    /// Makes durable what did not have to be before.
+    fn end(&mut self) {
+        if let Err(error) = self.ledger.flush() {
+            tracing::error!(%error, "the store cannot make its rows durable");
         }
     }
 
@@ -141,7 +158,8 @@ impl Desk {
             (done.answer)(synced.as_ref().map(drop).map_err(Clone::clone));
         }
         if let Ok(1..) = synced {
-            self.announce.send_replace(());
+            let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+            bells.iter().for_each(|bell| bell.send_modify(|()| {}));
         }
         !failed
     }

@@ -18,9 +18,12 @@ use std::time::Duration;
 use super::kv::{Kv, Writes};
 use super::rows::{self, RuleRow, SourceRow};
 use super::{SimulatedDisk, StoreError, keys};
-use crate::detect::{Incident, IncidentId, Rule, RuleId};
+use crate::detect::{Incident, IncidentId, Rule, RuleId, Trouble};
 use crate::model::{EventTime, Severity, WallTime};
 use crate::trail::{Coverage, SourceId, Visibility};
+
+/// How much of what was read a power cut may make to be read again.
+const LAZY_AT_MOST: Duration = Duration::from_secs(60);
 
 /// What the ledger must know of the configuration.
 #[derive(Clone, Debug)]
@@ -80,10 +83,17 @@ pub struct Ledger {
     /// Where watching begins in a store that was renewed, while it is being opened for the first time.
     beginning: Option<EventTime>,
     /// Why a source's last pass failed; for the alert that says it is blind.
-    pub(super) troubles: BTreeMap<SourceId, String>,
+    pub(super) troubles: BTreeMap<SourceId, Trouble>,
     /// Deliveries queued since the last [`sync`](Self::sync).
     queued: u64,
     unsynced: bool,
+    /// Something was written that may wait for the next [`sync`](Self::sync), or get lost: what was read, which is then
+    /// read again.
+    lazy: bool,
+    /// When the rows that may wait were last made durable.
+    flushed: WallTime,
+    /// When time was last let pass.
+    pub(super) ticked: WallTime,
 }
 
 impl Ledger {
@@ -118,6 +128,9 @@ impl Ledger {
             troubles: BTreeMap::new(),
             queued: 0,
             unsynced: false,
+            lazy: false,
+            flushed: now,
+            ticked: now,
         };
         let mut writes = Writes::default();
         writes.put(keys::META.to_vec(), keys::VERSION.to_be_bytes().to_vec());
@@ -137,8 +150,7 @@ impl Ledger {
     /// Makes everything written so far durable. Returns how many deliveries that has put into outboxes.
     pub fn sync(&mut self) -> Result<u64, StoreError> {
         if self.unsynced {
-            self.kv.sync()?;
-            self.unsynced = false;
+            self.flush()?;
         }
         Ok(std::mem::take(&mut self.queued))
     }
@@ -146,6 +158,24 @@ impl Ledger {
     /// Whether its calls may wait for a device.
     pub(super) fn blocks(&self) -> bool {
         self.kv.blocks()
+    }
+
+    /// Makes durable what may wait for it, too.
+    pub fn flush(&mut self) -> Result<(), StoreError> {
+        if self.unsynced || self.lazy {
+            self.kv.sync()?;
+            (self.unsynced, self.lazy) = (false, false);
+        }
+        Ok(())
+    }
+
+    /// Sees to it that what may wait for being durable does not wait for long.
+    pub(super) fn flush_now_and_then(&mut self, now: WallTime) {
+        let waited = now.since(self.flushed).max(self.flushed.since(now));
+        if waited > LAZY_AT_MOST {
+            self.flushed = now;
+            self.unsynced |= self.lazy;
+        }
     }
 
     /// Bytes that the store takes on disk.
@@ -184,8 +214,40 @@ impl Ledger {
         }
     }
 
-    /// Keeps `coverage` as what has been read of `event_source` in `source`.
+    /// Whether anything is kept about what has been read of `event_source` in `source`.
+    #[must_use]
+    pub fn covers(&self, source: &SourceId, event_source: &str) -> bool {
+        self.sources.get(source).is_some_and(|row| row.coverage.contains_key(event_source))
+    }
+
+    /// How many events a second `event_source` in `source` had, as measured last.
+    #[must_use]
+    pub fn per_second(&self, source: &SourceId, event_source: &str) -> Option<f64> {
+        self.sources.get(source)?.per_second.get(event_source).copied()
+    }
+
+    /// Notes how many events a second `event_source` in `source` has. Written with the next [`cover`](Self::cover).
+    pub fn measured(&mut self, source: &SourceId, event_source: &str, per_second: f64) {
+        if let Some(row) = self.sources.get_mut(source) {
+            row.per_second.insert(event_source.to_owned(), per_second);
+        }
+    }
+
+    /// Lets go of what has been read of `event_source` in `source`, which is looked up no more.
+    pub fn uncover(&mut self, source: &SourceId, event_source: &str) -> Result<(), StoreError> {
+        self.update_source(source, |row| {
+            row.coverage.remove(event_source);
+            row.per_second.remove(event_source);
+        })
+    }
+
+    /// Keeps `coverage` as what has been read of `event_source` in `source`. It need not be durable before something
+    /// else is: losing it means reading again, and what was read is known. Something was read, so what kept the source
+    /// from answering is over.
     pub fn cover(&mut self, source: &SourceId, event_source: &str, coverage: Coverage) -> Result<(), StoreError> {
+        if self.troubles.get(source).is_some_and(Trouble::ends_with_an_answer) {
+            self.troubles.remove(source);
+        }
         self.update_source(source, |row| {
             row.coverage.insert(event_source.to_owned(), coverage);
         })
@@ -248,8 +310,11 @@ impl Ledger {
         row: SourceRow,
         mut writes: Writes,
     ) -> Result<(), StoreError> {
+        let tells_more = writes.len() > 0;
         writes.put(source_key(source), rows::encode(&row)?);
-        self.write(writes)?;
+        self.kv.apply(writes)?;
+        self.lazy = true;
+        self.unsynced |= tells_more;
         self.sources.insert(source.clone(), row);
         Ok(())
     }
@@ -297,6 +362,7 @@ impl Ledger {
                     read_through: None,
                     blind: None,
                     visibility: Visibility::default(),
+                    per_second: BTreeMap::new(),
                 },
             };
             self.sources.insert(source.clone(), row);
@@ -305,7 +371,9 @@ impl Ledger {
             self.update_source(&source, |row| {
                 // One that is configured no more keeps what was read: should it come back, the gap shows.
                 for name in event_sources {
-                    let coverage = row.coverage.entry(name).or_insert_with(|| unread.clone());
+                    row.coverage.entry(name).or_insert_with(|| unread.clone());
+                }
+                for coverage in row.coverage.values_mut() {
                     coverage.adopt(lateness, recheck, now);
                     coverage.discard_after(now);
                 }

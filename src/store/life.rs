@@ -1,12 +1,16 @@
 //! The life of incidents in the store: changes that a page brought, what time brings, and the alerts that follow.
 
+use std::time::Duration;
+
 use super::StoreError;
 use super::intake::Draft;
 use super::keys::{self, Key};
 use super::kv::{MAX_VALUE, Writes};
 use super::ledger::Ledger;
 use super::rows::{self, AlertRow, Blindness, DeliveryRow, Pending, RuleRow};
-use crate::detect::{Change, Incident, IncidentId, Rule, RuleCard, State, about_source, compose, episode_id, resolved};
+use crate::detect::{
+    Change, Incident, IncidentId, Rule, RuleCard, State, Trouble, about_source, compose, episode_id, resolved,
+};
 use crate::model::{Access, Alert, AlertKind, EventTime, Span, WallTime};
 use crate::trail::SourceId;
 
@@ -15,6 +19,9 @@ const SEGMENT: usize = 150;
 
 /// `p` rows that are told in one batch.
 const TOLD_AT_ONCE: usize = 8;
+
+/// See [`Ledger::tick_after_pass`].
+const TICKED_LATELY: Duration = Duration::from_secs(1);
 
 /// Event ids in one `e` row.
 pub(super) const IDS_A_ROW: usize = 150;
@@ -31,11 +38,20 @@ impl Ledger {
     /// What is due at `now`: updates of open incidents, all of them if `flush`; incidents that are over; sources that
     /// have become blind. One batch an incident.
     pub fn tick(&mut self, now: WallTime, flush: bool) -> Result<(), StoreError> {
+        self.ticked = now;
         self.notice_blindness(now)?;
+        self.flush_now_and_then(now);
         let mut open: Vec<_> =
             self.open.values().map(|incident| (incident.first_access, incident.id.clone())).collect();
         open.sort_unstable();
         open.iter().try_for_each(|(_, id)| self.tick_incident(id, now, flush))
+    }
+
+    /// The same after a pass, which may have settled what an incident was waiting for; not if it was done within the last
+    /// second, since a thousand sources make many passes.
+    pub fn tick_after_pass(&mut self, now: WallTime) -> Result<(), StoreError> {
+        let is_news = now < self.ticked || now.since(self.ticked) >= TICKED_LATELY;
+        if is_news { self.tick(now, false) } else { Ok(()) }
     }
 
     /// Notes that a pass from `began` until `now` has read `source` through. A blind source is sighted again unless that
@@ -53,9 +69,13 @@ impl Ledger {
         self.write_source(source, row, writes)
     }
 
-    /// Notes why `source` could not be read through.
-    pub fn not_read_through(&mut self, source: &SourceId, why: String) {
-        self.troubles.insert(source.clone(), why);
+    /// Notes why `source` could not be read through. That time ran out, or that much is left, says less than what keeps
+    /// it from answering.
+    pub fn not_read_through(&mut self, source: &SourceId, why: Trouble) {
+        let is_effect = matches!(why, Trouble::OutOfTime | Trouble::Behind { .. });
+        if !is_effect || !self.troubles.get(source).is_some_and(Trouble::ends_with_an_answer) {
+            self.troubles.insert(source.clone(), why);
+        }
     }
 
     /// Writes what a page did to one incident.
@@ -335,9 +355,9 @@ impl Ledger {
             AlertKind::Sighted => now.since(blind.since),
             _ => self.unread_for(source, now),
         };
-        let reason = self.troubles.get(source).cloned();
+        let trouble = self.troubles.get(source);
         let figures = (seconds.as_secs(), self.settings.stale_after.as_secs());
-        let alert = about_source(kind, &blind.episode, &labels, figures, reason, now);
+        let alert = about_source(kind, &blind.episode, &labels, figures, trouble, now);
         self.queue(&alert, &Audience::Everybody, writes)
     }
 }

@@ -182,6 +182,9 @@ pub struct SourceRow {
     /// How late its events became visible.
     #[serde(default)]
     pub visibility: Visibility,
+    /// How many events a second it has, by event source: what a process that begins plans by.
+    #[serde(default)]
+    pub per_second: BTreeMap<String, f64>,
 }
 
 /// A source that cannot be read through.

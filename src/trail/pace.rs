@@ -66,6 +66,12 @@ impl Pace {
         self.rate
     }
 
+    /// Whether that is less than half of the full rate.
+    #[must_use]
+    pub fn is_held_back(&self) -> bool {
+        self.rate < self.full / 2.0
+    }
+
     /// When the next request may go out: `now` or later.
     ///
     /// Takes `&mut self` because a `now` before the last request shows that the clock was set back: waiting starts anew

@@ -247,6 +247,19 @@ fn every_exit_status_is_told() {
 }
 
 #[test]
+fn every_trouble_is_told() {
+    let code = read("src/detect/trouble.rs");
+    let delivery = read("docs/delivery.md");
+    let arms =
+        code.lines().filter_map(|line| line.trim().strip_prefix("Self::")?.split_once(" => \"")?.1.strip_suffix("\","));
+    let words: Vec<&str> = arms.collect();
+    assert!(words.len() > 7, "only {words:?} were read");
+    for word in words {
+        assert!(delivery.contains(&format!("\n| `{word}` | ")), "the trouble {word} is not in docs/delivery.md");
+    }
+}
+
+#[test]
 fn every_dependency_has_its_reason() {
     let manifest: toml::Table = read("Cargo.toml").parse().expect("a manifest");
     let tables = ["dependencies", "dev-dependencies", "build-dependencies"];

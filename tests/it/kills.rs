@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use secretwatch::demo::{Call, Fault, Injection, Record};
-use secretwatch::model::EventTime;
+use secretwatch::demo::{Call, Fault, Injection};
+use secretwatch::model::WallTime;
 use tokio_util::sync::CancellationToken;
 
-use crate::rig::{Answer, Rig, crossing};
+use crate::rig::{Answer, Program, Rig};
+use crate::simulation::story::{KILLING_SECS, Story, Tweak, topic_arn};
+use crate::simulation::{counted, oracle};
 
 /// Whether `call` asks for a page that is not the first of its reading.
 fn later_page(call: &Call) -> bool {
@@ -81,37 +83,42 @@ async fn the_receiver_dies_with_the_alert_in_its_hands() {
     assert_eq!(rig.told().kinds(), ["opened"], "one id, however often it was sent");
 }
 
+/// The real program over a real store, killed at moments drawn by lot, judged by the simulation's oracle.
 #[tokio::test]
-async fn killed_twenty_times_at_any_moment() {
-    const RULE: &str =
-        "[[rule]]\nname = \"read\"\nthreshold = 3\nwindow = \"10s\"\nhold = \"5s\"\nupdate_every = \"0s\"\n";
-    let mut rig = Rig::new().await;
-    rig.poll("lateness", "\"3m\"").tables(RULE);
-    let mut rng = fastrand::Rng::with_seed(20);
-    let mut reads: Vec<Vec<(String, EventTime)>> = vec![Vec::new(); 3];
-    let mut count = 0;
-    rig.receiver.decides(move |_| {
-        count += 1;
-        if count % 4 == 0 { Answer::Status(503) } else { Answer::Accept }
-    });
-    for _ in 0..20 {
-        for _ in 0..rng.usize(3..15) {
-            // Older than what other rounds have read already, and still within `lateness`.
-            let (secret, at) = (rng.usize(0..3), rig.ago(rng.i64(5..50)));
-            let id = rig.account.put(&Record::read(&format!("s{secret}")).at(at));
-            reads[secret].push((id, at));
-        }
-        let daemon = rig.daemon();
+async fn killed_a_hundred_times_at_any_moment() {
+    const KILLS: usize = 100;
+    let seed = std::env::var("KILLS_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(100);
+    println!("again: KILLS_SEED={seed} cargo test --locked --test it killed_a_hundred_times");
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let rig = Rig::new().await;
+    let began = WallTime::now();
+    let story = Story::for_kills(began.second(), &mut rng);
+    for topic in &story.topics {
+        rig.account.add_topic(topic);
+    }
+    story.play(&rig.account);
+    let doubtful =
+        |call: &Call| call.operation == "Publish" && call.parameters["TopicArn"].as_str() == Some(&topic_arn("beta"));
+    rig.account.inject(Injection::when(doubtful, Fault::CutBody).times(3));
+    let config = rig.path("kills.toml");
+    std::fs::write(&config, story.toml(Tweak::default(), &rig.state_dir())).expect("the configuration can be written");
+    let start = || Program::start(rig.command(&["--config"]).arg(&config));
+
+    for _ in 0..KILLS {
+        let daemon = start();
         if rng.bool() {
             rig.until_lookups(&daemon, 1).await;
         }
         // The moment is the point of the test, and nothing is expected of it.
-        tokio::time::sleep(Duration::from_millis(rng.u64(0..400))).await;
+        tokio::time::sleep(Duration::from_millis(rng.u64(0..60))).await;
         daemon.kill().await;
     }
-    rig.receiver.answers(Answer::Accept);
-    rig.once_well().await;
-    let expected: BTreeSet<String> = reads.iter().flat_map(|reads| crossing(reads, 3, 10)).collect();
-    assert!(expected.len() > 20);
-    assert_eq!(rig.told().covered("read"), expected);
+    let shown = began.plus(Duration::from_secs(KILLING_SECS.unsigned_abs() + 1));
+    rig.account.clock().reach(shown).await;
+    Program::start(rig.command(&["--once", "--config"]).arg(&config)).ended().await.exits(0);
+
+    let messages = rig.account.messages();
+    let wrong = oracle::complaints_so_far(&story, &counted(&story, Tweak::default()), &messages);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(messages.len() > 20, "only {} messages", messages.len());
 }

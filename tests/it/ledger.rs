@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use secretwatch::detect::{GroupKey, Rule};
+use secretwatch::detect::{GroupKey, Rule, Trouble};
 use secretwatch::model::{Access, Alert, AlertKind, EventTime, MAX_ACCESSES, MAX_BYTES, Severity, Span, WallTime};
 use secretwatch::store::{Ledger, LedgerSettings, Next, Recipient, Settlement, StoreError, Sweep};
 use secretwatch::trail::SourceId;
@@ -430,13 +430,16 @@ fn a_source_that_is_not_read_through_is_blind_and_then_sighted_once_each() {
         Ledger::open(dir.path(), stale, at).unwrap()
     };
     let mut ledger = open(now());
-    ledger.not_read_through(&source(), "access denied".to_owned());
+    ledger.not_read_through(&source(), Trouble::Throttled { in_a_row: 3 });
+    ledger.not_read_through(&source(), Trouble::OutOfTime);
     ledger.tick(later(900), false).unwrap();
     assert!(drain(&mut ledger, later(900)).is_empty());
     ledger.tick(later(901), false).unwrap();
     let blind = drain(&mut ledger, later(901));
     assert_eq!(blind.len(), 1);
-    assert_eq!((blind[0].kind, blind[0].reason.as_deref()), (AlertKind::Blind, Some("access denied")));
+    let trouble = Trouble::Throttled { in_a_row: 3 };
+    assert_eq!((blind[0].kind, blind[0].reason.clone()), (AlertKind::Blind, Some(trouble.to_string())));
+    assert_eq!((blind[0].trouble.as_deref(), &blind[0].advice), (Some("throttled"), &trouble.advice()));
     drop(ledger);
 
     let mut ledger = open(later(950));
@@ -758,4 +761,23 @@ fn how_late_events_were_survives_a_restart() {
     ledger.identify(&source(), "111111111111", now()).unwrap();
     ledger.identify(&source(), "222222222222", now()).unwrap();
     assert_eq!(ledger.sources()[&source()].visibility.lately().count(), 0);
+}
+
+#[test]
+fn an_answer_ends_what_kept_a_source_from_answering_and_nothing_else() {
+    let denied = || Trouble::Denied("no".to_owned());
+    for (met, expected) in [
+        (Trouble::Throttled { in_a_row: 2 }, None),
+        (Trouble::Unreachable("no".to_owned()), None),
+        (Trouble::NoCredentials("no".to_owned()), None),
+        (denied(), Some(denied())),
+        (Trouble::OutOfTime, Some(Trouble::OutOfTime)),
+    ] {
+        let mut ledger = ledger(vec![rule("r")]);
+        ledger.not_read_through(&source(), met.clone());
+        let why = |ledger: &Ledger| ledger.health().unwrap().stalest.and_then(|stalest| stalest.why);
+        assert_eq!(why(&ledger), Some(met));
+        read_all(&mut ledger, now());
+        assert_eq!(why(&ledger), expected);
+    }
 }

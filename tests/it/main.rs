@@ -1,6 +1,7 @@
 //! Tests through the public surface: the library's, the program's, and what is shipped beside it.
 
 mod accounts;
+mod blind;
 mod changes;
 mod commands;
 mod disk;
@@ -15,6 +16,7 @@ mod notifiers;
 mod once;
 mod promise;
 mod rig;
+mod simulation;
 mod sources;
 mod stops;
 

@@ -4,8 +4,10 @@
 //! the idle ones too, as with a process that was killed. While it is down its port stays bound to a socket that does
 //! not listen, so that connections are refused and nobody else gets the port.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -16,6 +18,8 @@ use tokio::net::TcpSocket;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use super::PATIENCE;
 
 /// What a request gets.
 #[derive(Clone, Debug)]
@@ -149,8 +153,17 @@ impl Drop for Receiver {
 fn bound(address: SocketAddr) -> TcpSocket {
     let socket = TcpSocket::new_v4().expect("a socket can be made");
     socket.set_reuseaddr(true).expect("a socket can share its address");
-    socket.bind(address).expect("loopback has this port");
-    socket
+    let begun = Instant::now();
+    loop {
+        match socket.bind(address) {
+            Ok(()) => return socket,
+            // A program that another test is starting has a copy of our listener, from its fork to its exec.
+            Err(error) if error.kind() == ErrorKind::AddrInUse && begun.elapsed() < PATIENCE => {
+                std::thread::yield_now()
+            }
+            Err(error) => panic!("{address} cannot be bound: {error}"),
+        }
+    }
 }
 
 async fn take(State(desk): State<Arc<Desk>>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
