@@ -781,7 +781,8 @@ fn an_answer_ends_what_stood_in_the_way_and_not_how_the_last_pass_ended() {
 fn a_clock_that_was_ahead_does_not_keep_a_source_from_being_blind() {
     let dir = tempfile::tempdir().unwrap();
     let ahead = later(7_200);
-    let stale = LedgerSettings { awake_since: Some(ahead), ..settings(vec![rule("r")]) };
+    let stale_after = Duration::from_secs(900);
+    let stale = LedgerSettings { awake_since: Some(ahead), stale_after, ..settings(vec![rule("r")]) };
     let mut ledger = Ledger::open(dir.path(), stale, ahead).unwrap();
     ledger.read_through(&source(), ahead, ahead).unwrap();
     ledger.tick(now(), false).unwrap();
