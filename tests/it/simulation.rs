@@ -31,6 +31,9 @@ const SEEDS: u64 = 24;
 /// Nobody lives that long.
 const FOR_EVER: WallTime = WallTime(i64::MAX);
 
+/// A long run says how far it is after so many seeds.
+const PROGRESS: u64 = 20;
+
 /// What became of one seed.
 struct Outcome {
     seed: u64,
@@ -130,7 +133,7 @@ fn seeds_keep_the_promise() {
             first..=first + number("SIMULATION_SEEDS").unwrap_or(SEEDS) - 1
         }
     };
-    let mut failed = Vec::new();
+    let (mut played, mut failed) = (0, Vec::new());
     for seed in seeds {
         let outcome = play(seed, None);
         if number("SIMULATION_SEED").is_some() {
@@ -139,6 +142,10 @@ fn seeds_keep_the_promise() {
         if !outcome.wrong.is_empty() {
             eprintln!("{outcome}");
             failed.push(seed);
+        }
+        played += 1;
+        if played % PROGRESS == 0 {
+            eprintln!("{played} seeds played, the last of them {seed}; failed: {failed:?}");
         }
     }
     assert!(failed.is_empty(), "seeds that broke the promise: {failed:?}");
@@ -158,7 +165,8 @@ fn is_caught(mistake: impl Fn() -> Mutation, wrong: &str) {
     const SEEDS: u64 = 12;
     let caught = (1..=SEEDS).map(|seed| play(seed, Some(mistake())));
     let caught = caught.into_iter().find(|outcome| outcome.wrong.iter().any(|complaint| complaint.contains(wrong)));
-    assert!(caught.is_some(), "none of {SEEDS} seeds has caught it");
+    let caught = caught.unwrap_or_else(|| panic!("none of {SEEDS} seeds has caught it"));
+    println!("caught: {caught}");
 }
 
 #[test]
