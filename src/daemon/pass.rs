@@ -307,7 +307,13 @@ impl Watch {
     /// What has been read, without what a clock that jumped makes doubtful and what is too old to be read.
     async fn coverage(&self, event_source: &str, now: WallTime) -> Result<Coverage, StoreError> {
         let (id, name) = (self.source.id.clone(), event_source.to_owned());
-        let stored = self.keeper.run(move |ledger| Ok(ledger.coverage(&id, &name, now)));
+        let stored = self.keeper.run(move |ledger| {
+            let (coverage, anew) = ledger.coverage(&id, &name, now);
+            if anew {
+                ledger.reactivate_rules(now)?;
+            }
+            Ok((coverage, anew))
+        });
         let (mut coverage, anew) = stored.await?;
         if anew {
             tracing::warn!(
@@ -396,7 +402,8 @@ impl Watch {
         uncovered: &mut Vec<EventTime>,
         report: &mut Report,
     ) -> Result<(), Ended> {
-        let seen = self.local.now();
+        // By AWS's clock if ours is ahead: retention goes by it, and what is read must not be taken for too old.
+        let seen = self.clock.now(self.local.now());
         let times: Vec<EventTime> = page.items.iter().filter_map(|item| item.time).collect();
         report.records += page.items.len() as u64;
         let (mut accesses, unreadable) = self.parse(page.items, seen);

@@ -73,7 +73,8 @@ fn play(seed: u64, mutation: Option<Mutation>) -> Outcome {
         }
         lives.push(life);
         let most = [10, 300, story.times.trouble / 6][rng.usize(..3)];
-        world.pass(Duration::from_secs(rng.i64(1..=most.max(1)).unsigned_abs()));
+        let left = story.calm().since(world.now());
+        world.pass(Duration::from_secs(rng.i64(1..=most.max(1)).unsigned_abs()).min(left));
         tweak.extra = rng.bool();
         tweak.wording = rng.u8(0..2);
         tweak.changed |= changes && rng.u8(0..4) == 0;
@@ -102,8 +103,8 @@ fn way(rng: &mut fastrand::Rng) -> Way {
 }
 
 fn end(story: &Story, world: &World, rng: &mut fastrand::Rng) -> End {
-    let most = 5.0 + rng.f64() * 8.0;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some steps, at most eight thousand")]
+    let most = 3.0 + rng.f64() * 7.0;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some steps, at most a thousand")]
     let steps = most.exp2() as u64;
     let seconds = rng.i64(1..=(story.times.trouble / 2).max(1));
     match rng.u8(0..8) {
@@ -214,5 +215,34 @@ fn killed_at_every_step() {
         let (reached, wrong) = small(step);
         assert_eq!(reached, step, "equal worlds make equal steps");
         assert!(wrong.is_empty(), "killed at step {step} of {steps}: {wrong:#?}");
+    }
+}
+
+/// The small story with a clock that is far ahead for a while, and a clean restart afterwards or none.
+fn ahead(days: u64, while_ahead: (i64, i64), stop_at: Option<i64>) -> Vec<String> {
+    let story = Story::small();
+    let jumps = Jumps::once(&story, while_ahead, Duration::from_secs(days * 86_400));
+    let world = World::new(&story, 1, jumps, None);
+    story.play(&world.account);
+    let config = story.config(Tweak::default());
+    if let Some(secs) = stop_at {
+        world.live(&config, Way::Run, End::StopAt(story.start.plus(secs).wall()), FOR_EVER, 1);
+    }
+    world.live(&config, Way::Run, End::StopAt(story.end()), FOR_EVER, 1);
+    oracle::complaints(&story, &counted(&story, Tweak::default()), &world.account.messages())
+}
+
+#[test]
+fn a_first_start_with_a_clock_that_is_ahead_counts_from_when_it_is_set_right() {
+    for days in [1, 40] {
+        assert_eq!(ahead(days, (0, 100), None), Vec::<String>::new(), "{days} days");
+        assert_eq!(ahead(days, (0, 100), Some(30)), Vec::<String>::new(), "{days} days, and a restart");
+    }
+}
+
+#[test]
+fn a_clock_that_is_ahead_by_more_than_the_retention_drops_nothing() {
+    for stop_at in [None, Some(65), Some(125), Some(140)] {
+        assert_eq!(ahead(40, (30, 100), stop_at), Vec::<String>::new(), "restarted at {stop_at:?}");
     }
 }
