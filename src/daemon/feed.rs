@@ -13,7 +13,7 @@ use crate::trail::{Coverage, Density, Filter, PlanSettings};
 const NARROWED_TO: &str = "GetSecretValue";
 
 /// The event source that can be narrowed.
-const NARROWED_OF: &str = "secretsmanager.amazonaws.com";
+pub(super) const NARROWED_OF: &str = "secretsmanager.amazonaws.com";
 
 /// Under which name the narrowed feed's coverage is kept: no event source has such a name.
 pub(super) const NARROWED: &str = "EventName=GetSecretValue";

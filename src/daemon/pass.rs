@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::clock::Clock;
-use super::feed::{Feed, NARROWED};
+use super::feed::{Feed, NARROWED, NARROWED_OF};
 use super::inventory::Inventory;
 use super::limits::{Ended, Limits, pause};
 use super::trouble::trouble;
@@ -178,7 +178,7 @@ impl Watch {
                 Err(Ended::Store(error)) => return Err(error),
             }
         }
-        self.narrow(&mut feeds, began).await?;
+        self.narrow(&mut feeds, began, report.gave_way).await?;
         if report.gave_way {
             self.judge_what_is_left(&feeds, began, &mut report);
         }
@@ -201,7 +201,7 @@ impl Watch {
             let (id, names) = (self.source.id.clone(), self.settings.event_sources.clone());
             let known = move |ledger: &mut crate::store::Ledger| {
                 let measured = names.iter().map(|name| ledger.per_second(&id, name)).collect::<Vec<_>>();
-                Ok((measured, ledger.covers(&id, NARROWED)))
+                Ok((measured, names.iter().any(|name| name == NARROWED_OF) && ledger.covers(&id, NARROWED)))
             };
             let (measured, is_narrowed) = self.keeper.run(known).await?;
             let nothing = Coverage::new(now.second(), self.settings.plan.lateness, Duration::ZERO);
@@ -273,14 +273,15 @@ impl Watch {
         report.failure.get_or_insert(trouble);
     }
 
-    /// Begins to look up reads of secrets alone when the source is far behind, and ends it when it has caught up.
-    async fn narrow(&self, feeds: &mut Vec<Feed>, began: WallTime) -> Result<(), StoreError> {
+    /// Begins to look up reads of secrets alone when there was no time to read everything and the source is far behind,
+    /// and ends it when it has caught up.
+    async fn narrow(&self, feeds: &mut Vec<Feed>, began: WallTime, too_busy: bool) -> Result<(), StoreError> {
         let Some(whole) = feeds.iter().find(|feed| feed.can_be_narrowed()) else { return Ok(()) };
         let oldest = behind(&whole.coverage, began.minus(GOING_ON), &self.settings.plan);
         let is_narrowed = feeds.iter().any(Feed::is_narrowed);
         let (id, source) = (self.source.id.clone(), &self.source.id);
         match oldest {
-            Some(oldest) if !is_narrowed => {
+            Some(oldest) if !is_narrowed && too_busy => {
                 let seconds = began.since(oldest.wall());
                 if !self.settings.narrow_when_behind || seconds <= self.settings.stale_after {
                     return Ok(());

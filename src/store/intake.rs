@@ -10,6 +10,7 @@ use super::StoreError;
 use super::keys::{self, Key};
 use super::kv::{MAX_BATCH, MAX_VALUE, Writes};
 use super::ledger::{ActiveRule, Ledger};
+use super::pack;
 use super::rows::{self, IndexRow, UnreadableRow};
 use crate::detect::{Entry, Group, GroupId, Incident, RuleId, Touch, judge, removal};
 use crate::model::{Access, EventTime, Outcome, Span, Unreadable, WallTime};
@@ -157,7 +158,7 @@ impl Ledger {
         let mut writes = Writes::default();
         writes.put(Key::of(keys::UNREADABLE).time(now.second()).number(hash).end(), rows::encode(&row)?);
         let index = IndexRow { at: now.second(), hash, named_only: false, identity: String::new() };
-        writes.put(mark, index.encode());
+        writes.put(mark, index.encode(UNREADABLE));
         self.write(writes)?;
         Ok(true)
     }
@@ -172,7 +173,7 @@ impl Ledger {
             }
         }
         let key = keys::access(row.at, &row.identity);
-        self.kv.row(&key)?.map(|value| rows::decode(&key, &value)).transpose()
+        self.kv.row(&key)?.map(|value| pack::unpack(&key, &value)).transpose()
     }
 
     /// Counts for the rule at `index` what is stored already.
@@ -183,7 +184,7 @@ impl Ledger {
             let mut batch = Vec::new();
             for row in self.kv.range(&from, &to).take(MAX_BATCH / (4 + ALERT_ROWS)) {
                 let (key, value) = row?;
-                batch.push(rows::decode::<Access>(&key, &value)?);
+                batch.push(pack::unpack(&key, &value)?);
                 from = key;
             }
             if batch.is_empty() {
@@ -232,8 +233,11 @@ impl Ledger {
         let mut draft = Draft::new(now);
         for access in &accesses {
             taken.note_new(access);
-            draft.writes.put(keys::access(access.time, &access.event_id), rows::encode(access)?);
-            draft.writes.put(keys::index(&access.event_id), index_row(access, access.identity(), access.time).encode());
+            draft.writes.put(keys::access(access.time, &access.event_id), pack::pack(access)?);
+            draft.writes.put(
+                keys::index(&access.event_id),
+                index_row(access, access.identity(), access.time).encode(&access.event_id),
+            );
         }
         let all: Vec<&Access> = accesses.iter().collect();
         draft.accesses = accesses.iter().map(|access| (access.event_id.clone(), access.clone())).collect();
@@ -373,7 +377,7 @@ impl Ledger {
     }
 
     fn place_telling(&mut self, access: &Access, identity: &str, draft: &mut Draft) -> Result<(), StoreError> {
-        draft.writes.put(keys::access(access.time, identity), rows::encode(access)?);
+        draft.writes.put(keys::access(access.time, identity), pack::pack(access)?);
         self.name(access, identity, access.time, &mut draft.writes)?;
         draft.accesses.insert(identity.to_owned(), access.clone());
         Ok(())
@@ -387,20 +391,20 @@ impl Ledger {
                 Some(_) => continue,
                 None => IndexRow { at, hash: 0, named_only: true, identity: identity.to_owned() },
             };
-            writes.put(keys::index(name), row.encode());
+            writes.put(keys::index(name), row.encode(name));
         }
-        writes.put(keys::index(&access.event_id), index_row(access, identity, at).encode());
+        writes.put(keys::index(&access.event_id), index_row(access, identity, at).encode(&access.event_id));
         Ok(())
     }
 
     fn keep_copy(&mut self, access: &Access, identity: &str, stored_at: EventTime) -> Result<(), StoreError> {
         let mut writes = Writes::default();
-        writes.put(keys::copy(access.time, &access.event_id), rows::encode(access)?);
-        writes.put(keys::index(&access.event_id), index_row(access, identity, stored_at).encode());
+        writes.put(keys::copy(access.time, &access.event_id), pack::pack(access)?);
+        writes.put(keys::index(&access.event_id), index_row(access, identity, stored_at).encode(&access.event_id));
         for name in access.names().filter(|name| *name != access.event_id) {
             if self.index(name)?.is_none() && name != identity {
                 let row = IndexRow { at: stored_at, hash: 0, named_only: true, identity: identity.to_owned() };
-                writes.put(keys::index(name), row.encode());
+                writes.put(keys::index(name), row.encode(name));
             }
         }
         self.write(writes)
@@ -412,7 +416,7 @@ impl Ledger {
         let identity = new.identity().to_owned();
         let mut draft = Draft::new(now);
         draft.writes.remove(keys::access(old.time, &identity));
-        draft.writes.put(keys::copy(old.time, &old.event_id), rows::encode(old)?);
+        draft.writes.put(keys::copy(old.time, &old.event_id), pack::pack(old)?);
         self.place_telling(&new, &identity, &mut draft)?;
         for index in 0..self.rules.len() {
             self.move_match(index, old, &new, &mut draft)?;

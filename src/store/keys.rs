@@ -9,9 +9,9 @@
 //! | `v` | 4 bytes: schema version | refusing a store from the future |
 //! | `w` | 8 bytes: how many batches have been written | noticing that some are lost |
 //! | `s` | time:8 | where watching begins in a store that was renewed, until the next start has taken it over |
-//! | `a` time:8 id | [`Access`](crate::model::Access) | every access, under the id it counts by |
-//! | `i` id | time:8 hash:8 flag:1 id | every event id seen: where its access lies, and a hash that tells a repeat from another event under the same id; flag 1: only named by another record so far. A record that makes no sense is found by the byte 1 and hash:8 in place of an id |
-//! | `y` time:8 id | [`Access`](crate::model::Access) | records that repeat an access counted under another id (cross-account copies, updates) |
+//! | `a` time:8 id | [`Access`](crate::model::Access), packed by `pack` | every access, under the id it counts by |
+//! | `i` id | time:8 hash:8 flag:1 id, or none if it is the same | every event id seen: where its access lies, and a hash that tells a repeat from another event under the same id; flag 1: only named by another record so far. A record that makes no sense is found by the byte 1 and hash:8 in place of an id |
+//! | `y` time:8 id | [`Access`](crate::model::Access), packed | records that repeat an access counted under another id (cross-account copies, updates) |
 //! | `m` rule:8 group:16 time:8 id | value:8 flags:1 | which accesses a rule counts, by group; flag 1: reported already |
 //! | `n` rule:8 group:16 first_end:8 incident:32 | [`Incident`](crate::detect::Incident) | incidents of a group, by time |
 //! | `o` incident:32 | the `n` key | incidents that are open |
@@ -29,8 +29,8 @@
 use crate::detect::{GroupId, IncidentId, RuleId};
 use crate::model::EventTime;
 
-/// The layout described here.
-pub(super) const VERSION: u32 = 1;
+/// The layout described here. Version 1 had accesses unpacked and every id in full; both are read.
+pub(super) const VERSION: u32 = 2;
 
 pub(super) const META: &[u8] = b"v";
 pub(super) const BATCHES: &[u8] = b"w";

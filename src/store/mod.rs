@@ -17,6 +17,7 @@ mod kv;
 mod ledger;
 mod life;
 mod outbox;
+mod pack;
 mod prune;
 mod renew;
 mod rows;

@@ -7,6 +7,7 @@ use super::keys::{self, Key};
 use super::kv::{MAX_BATCH, Row, Writes};
 use super::ledger::Ledger;
 use super::life::alert_rows;
+use super::pack;
 use super::rows::{self, AlertRow, Pending};
 use crate::detect::{Incident, State};
 use crate::model::{Access, EventTime, WallTime};
@@ -103,7 +104,7 @@ impl Ledger {
             keys::ACCESS | keys::COPY | keys::UNREADABLE if keys::time_at(key, 1).is_none_or(|at| at >= floor) => {
                 Ok(Verdict::RestStays)
             }
-            keys::ACCESS => Ok(Verdict::Goes(self.rows_of_access(&rows::decode(key, value)?))),
+            keys::ACCESS => Ok(Verdict::Goes(self.rows_of_access(&pack::unpack(key, value)?))),
             keys::COPY => Ok(Verdict::Goes(vec![keys::index(keys::text_at(key, 9).unwrap_or_default())])),
             keys::UNREADABLE => {
                 let hash = key.get(9..).unwrap_or_default();

@@ -16,11 +16,12 @@ use super::copy::{copy, remove_shortcuts, walk};
 use super::keys::{self, Key};
 use super::kv::{self, FOLDER, Kv, MAX_BATCH, Row, SUCCESSOR, Writes};
 use super::ledger::check_version;
+use super::pack::unpack;
 use super::rows::{self, AlertRow, DeliveryRow, FateRow, IndexRow, RuleRow, SourceRow, UnreadableRow};
 use super::survey::{TABLES, look_at, store_in, text_of};
 use super::{StoreError, intake};
 use crate::detect::{GroupId, Incident, RuleId, State};
-use crate::model::{Access, EventTime, WallTime};
+use crate::model::{EventTime, WallTime};
 
 /// How a store is to be renewed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,16 +199,19 @@ impl Transfer {
     }
 
     fn access(&mut self, _: &Kv, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        let Ok(access) = rows::decode::<Access>(key, value) else { return Ok(()) };
+        let Ok(access) = unpack(key, value) else { return Ok(()) };
         let identity = access.identity();
         if key != keys::access(access.time, identity) {
             return Ok(());
         }
         if identity != access.event_id {
             let row = IndexRow { at: access.time, hash: 0, named_only: true, identity: identity.to_owned() };
-            self.put(keys::index(identity), row.encode())?;
+            self.put(keys::index(identity), row.encode(identity))?;
         }
-        self.put(keys::index(&access.event_id), intake::index_row(&access, identity, access.time).encode())?;
+        self.put(
+            keys::index(&access.event_id),
+            intake::index_row(&access, identity, access.time).encode(&access.event_id),
+        )?;
         self.put(key.to_vec(), value.to_vec())
     }
 
@@ -227,7 +231,7 @@ impl Transfer {
     }
 
     fn copy(&mut self, _: &Kv, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        let Ok(access) = rows::decode::<Access>(key, value) else { return Ok(()) };
+        let Ok(access) = unpack(key, value) else { return Ok(()) };
         let is_known = key == keys::copy(access.time, &access.event_id) && self.holds(&access.event_id)?;
         if is_known { self.put(key.to_vec(), value.to_vec()) } else { Ok(()) }
     }
@@ -236,7 +240,7 @@ impl Transfer {
         let place = keys::time_at(key, 1).zip(keys::number_at(key, 9));
         let (Some((at, hash)), Ok(_)) = (place, rows::decode::<UnreadableRow>(key, value)) else { return Ok(()) };
         let index = IndexRow { at, hash, named_only: false, identity: String::new() };
-        self.put(Key::of(keys::INDEX).text(intake::UNREADABLE).number(hash).end(), index.encode())?;
+        self.put(Key::of(keys::INDEX).text(intake::UNREADABLE).number(hash).end(), index.encode(intake::UNREADABLE))?;
         self.put(key.to_vec(), value.to_vec())
     }
 

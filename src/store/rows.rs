@@ -25,11 +25,14 @@ pub(super) struct IndexRow {
 }
 
 impl IndexRow {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// The row of event `id`. Nearly every event counts under its own id, which is not written twice.
+    pub(super) fn encode(&self, id: &str) -> Vec<u8> {
         let mut row = keys::time_bytes(self.at).to_vec();
         row.extend_from_slice(&self.hash.to_be_bytes());
         row.push(u8::from(self.named_only));
-        row.extend_from_slice(self.identity.as_bytes());
+        if self.identity != id {
+            row.extend_from_slice(self.identity.as_bytes());
+        }
         row
     }
 
@@ -39,7 +42,10 @@ impl IndexRow {
                 at: keys::time_at(row, 0)?,
                 hash: keys::number_at(row, 8)?,
                 named_only: *row.get(16)? != 0,
-                identity: keys::text_at(row, 17)?.to_owned(),
+                identity: match keys::text_at(row, 17)? {
+                    "" => id.to_owned(),
+                    identity => identity.to_owned(),
+                },
             })
         };
         read().ok_or_else(|| damaged(format!("the index row of event {id}")))

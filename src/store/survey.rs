@@ -12,6 +12,7 @@ use super::copy::{copy, walk};
 use super::keys::{self, Key};
 use super::kv::{self, FOLDER, Kv, SUCCESSOR};
 use super::ledger::check_version;
+use super::pack::unpack;
 use super::rows::{self, AlertRow, DeliveryRow, FateRow, IndexRow, Pending, RuleRow, SourceRow, UnreadableRow};
 use super::{StoreError, intake};
 use crate::detect::{Incident, State};
@@ -186,9 +187,9 @@ impl Look<'_> {
     fn row(&self, key: &[u8], value: &[u8]) -> Sound {
         const VERSION: u8 = keys::META[0];
         match key.first().copied().unwrap_or_default() {
-            keys::ACCESS => self.access(key, &decode(value)?),
+            keys::ACCESS => self.access(key, &unpacked(key, value)?),
             keys::INDEX => self.index(key, value),
-            keys::COPY => self.copy(key, &decode(value)?),
+            keys::COPY => self.copy(key, &unpacked(key, value)?),
             keys::MATCH => self.matched(key, value),
             keys::INCIDENT => self.incident(key, &decode(value)?),
             keys::OPEN => self.open(key, value),
@@ -334,6 +335,13 @@ pub(super) fn text_of(kv: &Kv, seq: u64, row: &AlertRow) -> Result<Alert, String
 
 fn decode<T: for<'de> serde::Deserialize<'de>>(value: &[u8]) -> Result<T, String> {
     serde_json::from_slice(value).map_err(|error| error.to_string())
+}
+
+fn unpacked(key: &[u8], value: &[u8]) -> Result<Access, String> {
+    unpack(key, value).map_err(|error| match error {
+        StoreError::Damaged { what } => what,
+        other => other.to_string(),
+    })
 }
 
 fn is(true_of_it: bool, otherwise: &str) -> Sound {

@@ -559,11 +559,11 @@ fn a_store_from_the_future_and_one_that_is_in_use_are_refused() {
     assert!(matches!(open(), Err(StoreError::Locked(path)) if path == dir.path()));
     drop(held);
     let db = sled_in(dir.path());
-    db.insert(b"v", &2u32.to_be_bytes()).unwrap();
+    db.insert(b"v", &3u32.to_be_bytes()).unwrap();
     db.flush().unwrap();
     drop(db);
     let Err(error) = open() else { panic!("opened") };
-    assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 3, known: 2, .. }), "{error}");
 }
 
 /// The store itself, once the ledger has let go of it: sled does that in the background.
