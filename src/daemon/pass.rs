@@ -359,7 +359,13 @@ impl Watch {
     /// What has been read, without what a clock that jumped makes doubtful.
     async fn coverage(&self, event_source: &str, now: WallTime) -> Result<Coverage, StoreError> {
         let (id, name) = (self.source.id.clone(), event_source.to_owned());
-        let stored = self.keeper.run(move |ledger| Ok(ledger.coverage(&id, &name, now)));
+        let stored = self.keeper.run(move |ledger| {
+            let (coverage, anew) = ledger.coverage(&id, &name, now);
+            if anew {
+                ledger.reactivate_rules(now)?;
+            }
+            Ok((coverage, anew))
+        });
         let (coverage, anew) = stored.await?;
         if anew {
             tracing::warn!(

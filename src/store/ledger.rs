@@ -438,6 +438,26 @@ impl Ledger {
         Ok(())
     }
 
+    /// Lets rules that would begin to count after `now` begin anew: the clock that they were activated by has been set
+    /// back since, and what happens until that time comes would count for nobody.
+    pub fn reactivate_rules(&mut self, now: WallTime) -> Result<(), StoreError> {
+        let from = now.minus(self.settings.backfill).second();
+        for index in 0..self.rules.len() {
+            if self.rules[index].from <= now.second() {
+                continue;
+            }
+            let ActiveRule { id, rule, from: begins } = &mut self.rules[index];
+            *begins = from;
+            let (name, card) = (rule.name.clone(), rule.card());
+            let mut row = RuleRow { id: *id, activated: now, from, ready: false, card };
+            self.write_rule(&name, &row)?;
+            self.count_stored(index, now)?;
+            row.ready = true;
+            self.write_rule(&name, &row)?;
+        }
+        Ok(())
+    }
+
     fn rule_rows(&self) -> Result<BTreeMap<String, RuleRow>, StoreError> {
         let mut stored = BTreeMap::new();
         for row in self.kv.prefix(&[keys::RULE]) {
