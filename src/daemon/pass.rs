@@ -505,7 +505,8 @@ impl Watch {
         let at = page.date.map_or(reading.at(), |date| reading.at().min(date));
         if let Some(span) = step.cover {
             feed.coverage.read(span, at);
-            feed.density.learn(span, uncovered.extract_if(.., |at| *at >= span.from));
+            let settled = at.minus(self.settings.plan.lateness).second();
+            feed.density.learn(span, settled, uncovered.extract_if(.., |at| *at >= span.from));
         }
 
         let (id, name, coverage) = (self.source.id.clone(), feed.name.clone(), feed.coverage.clone());

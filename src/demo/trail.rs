@@ -44,17 +44,20 @@ type Place = (Reverse<i64>, Reverse<u64>);
 pub(super) struct History {
     events: BTreeMap<Place, Event>,
     inserted: u64,
+    /// The most seconds by which any of them is listed too new.
+    shifted: i64,
     quota: Option<Quota>,
 }
 
 impl History {
     pub(super) fn new(quota: Option<Quota>) -> Self {
-        Self { events: BTreeMap::new(), inserted: 0, quota }
+        Self { events: BTreeMap::new(), inserted: 0, shifted: 0, quota }
     }
 
     /// Adds an event, listed as if it had happened `shift` seconds later than it did.
     pub(super) fn insert(&mut self, event: Event, shift: i64) {
         self.inserted += 1;
+        self.shifted = self.shifted.max(shift);
         self.events.insert((Reverse(event.at.plus(shift).0), Reverse(self.inserted)), event);
     }
 
@@ -78,11 +81,14 @@ impl History {
         spoil: impl FnOnce(usize) -> Option<Spoiled>,
     ) -> Result<Value, Refusal> {
         let query = Query::read(parameters, now)?;
+        // Hours of a busy trail are held here: only what may lie in the span is looked at.
+        let newest = Reverse(query.span.to.plus(self.shifted).0);
+        let oldest = Bound::Included((Reverse(query.span.from.0), Reverse(0)));
         let from = match parameters.get("NextToken") {
-            None | Some(Value::Null) => Bound::Unbounded,
+            None | Some(Value::Null) => Bound::Included((newest, Reverse(u64::MAX))),
             Some(token) => Bound::Excluded(place_in_token(token, parameters, whose)?),
         };
-        let mut matches = self.events.range((from, Bound::Unbounded)).filter(|(_, event)| query.wants(event, now));
+        let mut matches = self.events.range((from, oldest)).filter(|(_, event)| query.wants(event, now));
         let mut page: Vec<_> = matches.by_ref().take(query.max_results).collect();
         let mut more = matches.next().is_some();
 

@@ -15,6 +15,7 @@ mod ledger;
 mod notifiers;
 mod once;
 mod promise;
+mod quota;
 mod rig;
 mod simulation;
 mod sources;

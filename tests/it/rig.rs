@@ -6,6 +6,7 @@
 //! pass, and every wait ends after [`PATIENCE`] with all that the program has said. [`Told`] judges what the receiver
 //! was told.
 
+pub(crate) mod paused;
 mod program;
 mod receiver;
 mod told;
@@ -20,7 +21,7 @@ use secretwatch::model::{EventTime, WallTime};
 
 pub(crate) use program::{Ended, Program};
 pub(crate) use receiver::{Answer, Receiver, Request};
-pub(crate) use told::Told;
+pub(crate) use told::{Told, text};
 
 /// How long anything may take. Generous, since a slow machine is no fault of the program.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
