@@ -246,7 +246,9 @@ impl Watch {
             }
         }
         // A poll with no room for a few requests is none: the pass takes the time that they need.
-        let least = LEAST_REQUESTS * feeds.len() as f64 / self.pace.requests_per_second();
+        let is_narrowed = feeds.iter().any(Feed::is_narrowed);
+        let reading = feeds.iter().filter(|feed| !(is_narrowed && feed.can_be_narrowed())).count();
+        let least = LEAST_REQUESTS * reading as f64 / self.pace.requests_per_second();
         let least = Duration::from_secs_f64(least);
         self.earliest = Instant::now() + least;
         self.settings.plan.interval = self.settings.cadence.gap(now).max(least);
