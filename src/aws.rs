@@ -12,6 +12,7 @@
 //! line understands is understood here, and nothing else needs to be learnt.
 
 use std::error::Error;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -19,13 +20,15 @@ use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::{Connector, ConnectorBuilder};
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    http_client_fn,
 };
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 
 use crate::config::Account;
 use crate::model::Access;
@@ -131,7 +134,15 @@ impl Aws {
 
     /// The same, where the loader already says some of it: how the demo aims at its account of straw.
     pub async fn from_loader(loader: ConfigLoader) -> Self {
-        Self::over(http_client(), loader).await
+        let road = Road::of_environment();
+        let aws = Self::over(http_client(road.clone()), loader).await;
+        if aws.base.endpoint_url().is_none_or(|url| !url.starts_with("http://")) {
+            // Meanwhile the store is opened.
+            tokio::task::spawn_blocking(move || {
+                road.secured();
+            });
+        }
+        aws
     }
 
     /// The same over a way to AWS of one's own: how a simulation answers without a network.
@@ -312,16 +323,48 @@ fn timeouts(attempt: Duration, operation: Duration) -> TimeoutConfig {
 }
 
 /// One connector for every client, whatever its own connect timeout: the SDK would build one for each set of timeouts,
-/// with a trust store and a pool of its own. Proxies are taken from the environment, as curl does.
-fn http_client() -> SharedHttpClient {
-    let connector = SharedHttpConnector::new(
+/// with a trust store and a pool of its own.
+fn http_client(road: Road) -> SharedHttpClient {
+    let connector = SharedHttpConnector::new(road);
+    http_client_fn(move |_settings, _components| connector.clone())
+}
+
+/// The ways to AWS. Reading the machine's trust store, some hundreds of files, is most of what a start has to do; so it
+/// is read when it is needed, and never for an endpoint without TLS. Clones share their connections.
+#[derive(Clone, Debug)]
+struct Road {
+    proxy: ProxyConfig,
+    plain: Arc<OnceLock<Connector>>,
+    secured: Arc<OnceLock<Connector>>,
+}
+
+impl Road {
+    /// Proxies are taken from the environment, as curl does.
+    fn of_environment() -> Self {
+        Self { proxy: ProxyConfig::from_env(), plain: Arc::default(), secured: Arc::default() }
+    }
+
+    fn plain(&self) -> &Connector {
+        self.plain.get_or_init(|| self.builder().build_http())
+    }
+
+    fn secured(&self) -> &Connector {
+        self.secured.get_or_init(|| self.builder().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build())
+    }
+
+    fn builder(&self) -> ConnectorBuilder {
         Connector::builder()
             .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT).build())
-            .proxy_config(ProxyConfig::from_env())
-            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-            .build(),
-    );
-    http_client_fn(move |_settings, _components| connector.clone())
+            .proxy_config(self.proxy.clone())
+    }
+}
+
+impl HttpConnector for Road {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        // A proxy may itself want TLS, whatever lies behind it.
+        let is_plain = request.uri().starts_with("http://") && self.proxy.is_disabled();
+        if is_plain { self.plain().call(request) } else { self.secured().call(request) }
+    }
 }
 
 #[cfg(test)]

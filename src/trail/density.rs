@@ -118,6 +118,14 @@ impl Density {
         self.counts.range(span.from..=span.to).map(|(_, count)| u64::from(*count)).sum()
     }
 
+    /// How many requests the last reading of `span` took, if all of it was one; for what is unknown, as the mean has it.
+    #[must_use]
+    pub fn requests_shown(&self, span: Span) -> f64 {
+        let unknown: i64 = self.known.gaps(span).into_iter().map(Span::seconds).sum();
+        let events = self.counted(span) as f64 + unknown as f64 * self.per_second();
+        (events / f64::from(PAGE_EVENTS)).ceil().max(1.0)
+    }
+
     /// How many requests a reading of `span` will take: one at least, however empty it is.
     #[must_use]
     pub fn requests(&self, span: Span) -> f64 {
@@ -198,6 +206,8 @@ mod tests {
         assert_eq!(density.events(span(0, 199)), 4_000.0);
         density.drop_before(EventTime(100));
         assert_eq!((density.per_second(), density.events(span(100, 199))), (20.0, 2_000.0), "the mean stays");
+        assert_eq!((density.requests(span(100, 199)), density.requests_shown(span(100, 199))), (40.0, 2.0));
+        assert_eq!(density.requests_shown(span(200, 299)), 40.0, "nothing has shown what these hold");
         density.learn(span(100, 100), EventTime(99), times([100; 3_000]));
         assert_eq!(density.events(span(100, 199)), 3_099.0, "they show more already");
     }

@@ -12,7 +12,8 @@
 use std::time::Duration;
 
 use super::coverage::whole_secs;
-use super::depth::{Ages, Depth};
+use super::depth::{Ages, Cost, Depth};
+use super::lookup::PAGE_EVENTS;
 use super::{Coverage, Density, SpanSet};
 use crate::model::{EventTime, Span, WallTime};
 
@@ -113,13 +114,14 @@ pub fn plan(coverage: &Coverage, density: &Density, now: WallTime, settings: &Pl
     };
     let ages = Ages::new(settings.interval, settings.lateness);
     let horizon = Span { from: now.second().minus(ages.lateness).max(watched.from), to: watched.to };
-    let depth = Depth::choose(
-        density.requests(horizon),
-        density.per_second(),
-        &ages,
-        !settings.recheck.is_zero(),
-        budget.requests,
-    );
+    let last_poll = now.second().minus(ages.interval);
+    let last = Span { from: last_poll.minus(ages.interval - 1).min(last_poll), to: last_poll };
+    let cost = Cost {
+        whole: density.requests(horizon),
+        newest: density.requests_shown(last),
+        later: (density.per_second() * ages.interval as f64 / f64::from(PAGE_EVENTS)).ceil().max(1.0),
+    };
+    let depth = Depth::choose(&cost, &ages, !settings.recheck.is_zero(), budget.requests);
     let newest = match depth {
         Depth::Whole => Newest::whole(coverage, watched, &ages),
         Depth::Ratio(ratio) => Newest::due(coverage, density, watched, now, &ages, ratio),
