@@ -162,7 +162,7 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Makes everything written so far durable. Returns how many deliveries that has put into outboxes.
+    /// Makes everything written so far durable, if any of it has to be before somebody is told. Returns how many deliveries that has put into outboxes.
     pub fn sync(&mut self) -> Result<u64, StoreError> {
         if self.unsynced {
             self.flush()?;
