@@ -7,6 +7,7 @@
 //!
 //! Absent: any judgement. Whether a figure is good is for the reader of the README to say.
 
+mod measured;
 mod traffic;
 
 use std::error::Error;
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
+use measured::{mib, peak_memory};
 use secretwatch::detect::Rule;
 use secretwatch::model::WallTime;
 use secretwatch::store::{Ledger, Next, Settlement, StoreError, Sweep};
@@ -143,16 +145,4 @@ fn spread(waits: &mut [Duration]) -> (Duration, Duration, Duration) {
     waits.sort_unstable();
     let at = |percent: usize| waits[(waits.len() - 1) * percent / 100];
     (at(50), at(99), at(100))
-}
-
-/// The most memory that this process has had resident, as Linux tells it.
-fn peak_memory() -> String {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = peak.and_then(|peak| peak.trim().strip_suffix(" kB")).and_then(|kib| kib.parse::<u64>().ok());
-    kib.map_or_else(|| "unknown".to_owned(), |kib| mib(kib * 1024))
-}
-
-fn mib(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / 1_048_576.0)
 }

@@ -41,12 +41,28 @@ impl Cadence {
             Self::Cron(schedule) => schedule,
         };
         let polls: Vec<WallTime> = parse(schedule).map(|cron| occurrences(&cron, now).collect()).unwrap_or_default();
+        // The first beyond the week still counts: the gap before it is one.
+        let week = polls.partition_point(|poll| poll.since(now) <= LOOKED_AHEAD) + 1;
+        let polls = &polls[..week.min(polls.len())];
         polls.windows(2).map(|pair| pair[1].since(pair[0])).max().unwrap_or_default()
+    }
+
+    /// The time from a poll that begins at `now` to the next.
+    #[must_use]
+    pub fn gap(&self, now: WallTime) -> Duration {
+        let next = match self {
+            Self::Every(interval) => return *interval,
+            Self::Cron(schedule) => parse(schedule).ok().and_then(|cron| occurrences(&cron, now).next()),
+        };
+        next.map_or(LOOKED_AHEAD, |next| next.since(now))
     }
 }
 
-/// Occurrences that are looked at: enough for a week of hours.
-const LOOKED_AT: usize = 168;
+/// How far ahead polls are looked at: nights and weekends show within a week.
+const LOOKED_AHEAD: Duration = Duration::from_secs(8 * 86_400);
+
+/// Occurrences that are looked at, at most: more within a week are those of a schedule without long gaps, or nearly so.
+const LOOKED_AT: usize = 5_000;
 
 fn parse(schedule: &str) -> Result<Cron, CronError> {
     CronParser::builder().seconds(Seconds::Required).dom_and_dow(true).build().parse(schedule)
@@ -104,11 +120,15 @@ mod tests {
             (Cadence::Every(hours(2)), hours(2)),
             (Cadence::Cron("0 * * * * *".to_owned()), Duration::from_secs(60)),
             (Cadence::Cron("0 0 9,17 * * *".to_owned()), hours(16)),
+            (Cadence::Cron("0 * 8-18 * * *".to_owned()), hours(13) + Duration::from_secs(60)),
             (Cadence::Cron("0 0 9 * * MON-FRI".to_owned()), hours(72)),
             (Cadence::Cron("0 0 0 1 1 * 2030".to_owned()), hours(0)),
         ] {
             assert_eq!(cadence.longest_gap(now), gap, "{cadence:?}");
         }
+        let half_past = "2026-01-01T08:30:20Z".parse().unwrap();
+        assert_eq!(Cadence::Cron("0 * 8-18 * * *".to_owned()).gap(half_past), Duration::from_secs(40));
+        assert_eq!(Cadence::Every(hours(2)).gap(half_past), hours(2));
     }
 
     proptest! {

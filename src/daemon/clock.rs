@@ -17,6 +17,14 @@ const TOLERANCE: Duration = Duration::from_secs(2);
 pub(super) struct Clock {
     ahead: Duration,
     behind: Duration,
+    confirmed: bool,
+}
+
+/// That the local clock is wrong, or right again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Skew {
+    Ahead(Duration),
+    Behind(Duration),
 }
 
 impl Clock {
@@ -31,16 +39,26 @@ impl Clock {
         self.behind
     }
 
-    /// Learns from a reply that carried `date`, to a request sent when the local clock showed `local`. Returns how far
-    /// the local clock is ahead, if that is news.
-    pub(super) fn learn(&mut self, local: WallTime, date: Option<WallTime>) -> Option<Duration> {
+    /// Whether AWS has told the time yet. Until then nothing may be given up for its age.
+    pub(super) fn is_confirmed(&self) -> bool {
+        self.confirmed
+    }
+
+    /// Learns from a reply that carried `date`, to a request that was sent when the local clock showed `sent` and answered
+    /// when it showed `received`. Returns how far the local clock is off, if that is news.
+    pub(super) fn learn(&mut self, sent: WallTime, received: WallTime, date: Option<WallTime>) -> Option<Skew> {
         let date = date?;
-        let ahead = local.since(date);
-        self.behind = date.since(local);
-        let ahead = if ahead > TOLERANCE { ahead } else { Duration::ZERO };
-        let is_news = ahead.abs_diff(self.ahead) > TOLERANCE;
-        self.ahead = ahead;
-        (is_news && !ahead.is_zero()).then_some(ahead)
+        self.confirmed = true;
+        let held = |off: Duration| if off > TOLERANCE { off } else { Duration::ZERO };
+        let (ahead, behind) = (held(sent.since(date)), held(date.since(received)));
+        let is_news = |now: Duration, before: Duration| !now.is_zero() && now.abs_diff(before) > TOLERANCE;
+        let news = match () {
+            () if is_news(ahead, self.ahead) => Some(Skew::Ahead(ahead)),
+            () if is_news(behind, self.behind) => Some(Skew::Behind(behind)),
+            () => None,
+        };
+        (self.ahead, self.behind) = (ahead, behind);
+        news
     }
 }
 
@@ -55,15 +73,19 @@ mod tests {
         for (local, news, dated) in [
             (aws, None, aws),
             (aws.plus(Duration::from_millis(1_900)), None, aws.plus(Duration::from_millis(1_900))),
-            (aws.plus(minute), Some(minute), aws),
-            (aws.minus(minute), None, aws.minus(minute)),
+            (aws.plus(minute), Some(Skew::Ahead(minute)), aws),
+            (aws.minus(minute), Some(Skew::Behind(minute)), aws.minus(minute)),
         ] {
             let mut clock = Clock::default();
-            assert_eq!(clock.learn(local, Some(aws)), news, "{local}");
+            assert!(!clock.is_confirmed());
+            assert_eq!(clock.learn(local, local, Some(aws)), news, "{local}");
             assert_eq!(clock.now(local), dated, "{local}");
             assert_eq!(clock.behind(), aws.since(local), "{local}");
-            assert_eq!(clock.learn(local, Some(aws)), None, "said once");
-            assert_eq!(clock.learn(local, None), None);
+            assert_eq!(clock.learn(local, local, Some(aws)), None, "said once");
+            assert_eq!(clock.learn(local, local, None), None);
+            assert!(clock.is_confirmed());
         }
+        // A slow reply shows no skew.
+        assert_eq!(Clock::default().learn(aws.minus(minute), aws, Some(aws)), None);
     }
 }

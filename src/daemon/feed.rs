@@ -38,9 +38,9 @@ impl Feed {
     }
 
     /// Reads of secrets alone, as covered so far.
-    pub(super) fn narrowed(coverage: Coverage) -> Self {
+    pub(super) fn narrowed(coverage: Coverage, density: Density) -> Self {
         let (name, filter) = (NARROWED.to_owned(), Filter::EventName(NARROWED_TO.to_owned()));
-        Self { name, filter, coverage, density: Density::default(), broken: false }
+        Self { name, filter, coverage, density, broken: false }
     }
 
     /// What a narrowed feed that begins at `since` has read: nothing. It is not rechecked, since the whole feed is.

@@ -138,12 +138,14 @@ impl Heartbeat {
         clock: WallClock,
         stop: CancellationToken,
     ) -> Result<(), StoreError> {
-        let began = clock.now();
+        let mut began = clock.now();
         let mut due = Instant::now();
         let mut before: Option<Answer> = None;
         while !stop.is_cancelled() {
             let health = keeper.run(|ledger| ledger.health()).await?;
             let now = clock.now();
+            // One that was ahead when this began must not make it begin for ever.
+            began = began.min(now);
             let answer = judge(health, began, self.patience, now);
             if before.as_ref().is_none_or(|before| std::mem::discriminant(before) != std::mem::discriminant(&answer)) {
                 answer.log(before.as_ref(), self.host(), now);

@@ -77,12 +77,11 @@ impl Limits {
         }
     }
 
-    /// Resolves when the next poll is due.
-    pub(super) async fn next_poll(&self) {
-        match &self.polls {
-            Some(polls) => polls.clone().next().await,
-            None => std::future::pending().await,
-        }
+    /// Resolves when the next poll is due, and not before `earliest`.
+    pub(super) async fn next_poll(&self, earliest: Instant) {
+        let Some(polls) = &self.polls else { return std::future::pending().await };
+        polls.clone().next().await;
+        tokio::time::sleep_until(earliest).await;
     }
 }
 

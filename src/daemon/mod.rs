@@ -213,7 +213,8 @@ pub async fn run_once(
     finish(&mut drains).await?;
     let undelivered = keeper.run(|ledger| ledger.undelivered()).await?;
     if let Some(heartbeat) = heartbeat.filter(|_| read_through && undelivered == 0) {
-        heartbeat.once(drain_until, &stop).await;
+        // A time of its own: alerts may have taken up all of theirs.
+        heartbeat.once(Instant::now() + DRAIN_IN_TIME, &stop).await;
     }
     prune(keeper.clone(), PRUNE_ONCE, clock, stop.clone()).await?;
     close(keeper, home).await;
@@ -228,13 +229,17 @@ impl Plant {
         let settings = ledger_settings(config, &sources, awake_since);
         let state_dir = config.state_dir.clone();
         let (now, disk) = (clock.now(), disk.clone());
-        let opened = tokio::task::spawn_blocking(move || {
+        let is_simulated = disk.is_some();
+        let open = move || {
             let mut ledger = Outside::open(disk, &state_dir, settings, now)?;
             let orphans = ledger.bury_orphans(now)?;
             ledger.sync()?;
             Ok::<_, StoreError>((ledger, orphans))
-        });
-        let (ledger, orphans) = opened.await.map_err(Fatal::Task)??;
+        };
+        // Another thread has no place in a simulation: what it does comes when it likes.
+        let opened =
+            if is_simulated { open() } else { tokio::task::spawn_blocking(open).await.map_err(Fatal::Task)? };
+        let (ledger, orphans) = opened?;
         if orphans > 0 {
             tracing::warn!(alerts = orphans, "alerts for notifiers that are gone are dead letters now");
         }
@@ -459,7 +464,7 @@ fn recipients(config: &Config) -> Vec<Recipient> {
 fn pass_settings(config: &Config, now: WallTime) -> PassSettings {
     PassSettings {
         plan: PlanSettings {
-            interval: config.poll.cadence.longest_gap(now),
+            interval: config.poll.cadence.gap(now),
             lateness: config.poll.lateness,
             recheck: config.poll.recheck,
             // What is kept longer than AWS keeps it cannot be read any more, and an empty answer would not say so.
@@ -467,6 +472,7 @@ fn pass_settings(config: &Config, now: WallTime) -> PassSettings {
         },
         event_sources: config.poll.event_sources.clone(),
         requests_per_second: config.poll.requests_per_second,
+        cadence: config.poll.cadence.clone(),
         stale_after: config.poll.stale_after,
         narrow_when_behind: config.poll.narrow_when_behind,
     }

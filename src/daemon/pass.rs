@@ -1,11 +1,12 @@
 //! One pass over one source: plan, read, commit, page by page.
 //!
 //! The order is what keeps the promise: a page's accesses, what they lead to and the coverage of what was read are one
-//! job of the ledger, and the next request goes out only when that is durable. A pass can end between any two pages:
-//! what is left shows as a gap in coverage, and the next plan fills it.
+//! job of the ledger, and the next request goes out only when it is done; durable, if it held anything new. A pass can
+//! end between any two pages: what is left shows as a gap in coverage, and the next plan fills it.
 //!
-//! A pass has the requests of one interval to spend. When the next poll is due it gives way, whatever it reads: the
-//! newest seconds are never kept waiting by older ones. A part of every pass is for what lies behind all the same.
+//! A pass has the requests of one interval to spend, and the interval is long enough for a few. When the next poll is
+//! due it gives way at the end of a second, so that older seconds do not keep the newest waiting. One request in ten is
+//! for what lies behind all the same.
 //!
 //! Who retries what: the SDK retries no lookup. Throttled requests wait by [`Pace`] and are made again, with the same
 //! token; passing faults get [`MAX_FAULTS`] more attempts; a refused token starts the rest of the reading again; and
@@ -16,38 +17,48 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::clock::Clock;
+use super::clock::{Clock, Skew};
 use super::feed::{Feed, NARROWED, NARROWED_OF};
 use super::inventory::Inventory;
 use super::limits::{Ended, Limits, pause};
 use super::trouble::trouble;
 use crate::aws::{Identity, Source};
+use crate::config::Cadence;
 use crate::detect::Trouble;
 use crate::model::{Access, EventTime, Span, Unreadable, WallClock, WallTime, read_record};
 use crate::notify::with_causes;
 use crate::store::{Keeper, StoreError, Taken};
 use crate::trail::{
     Budget, Coverage, Density, Depth, Item, LookupClass, LookupPage, PAGE_EVENTS, Pace, PlanSettings, Planned, Purpose,
-    Query, Reading, SourceId, behind, floor, lost, plan,
+    Query, Reading, SourceId, behind, floor, lost, overdue_recheck, plan,
 };
 
 /// Passing faults in a row (5xx, broken replies, no connection) that one reading puts up with.
 const MAX_FAULTS: u32 = 3;
 
-/// Throttled requests in a row before a pass gives up: some six minutes at the longest waits.
+/// Throttled requests in a row before a pass gives up: after three to five minutes.
 const MAX_THROTTLES: u32 = 10;
 
 /// The first wait after a passing fault; it doubles.
 const FIRST_FAULT_WAIT: Duration = Duration::from_millis(500);
 
-/// One request in so many is for the backlog and rechecks at least.
-const BEHIND_SHARE: u64 = 10;
+/// What each request adds to what the backlog may take when the next poll is due.
+const BACKLOG_CREDIT: f64 = 0.1;
+
+/// Requests that it can save up.
+const MOST_CREDIT: f64 = 10.0;
+
+/// Requests that a pass has for each feed at least, however short the interval is.
+const LEAST_REQUESTS: f64 = 4.0;
+
+/// From this share of refused requests on it is others, not events, that keep a source behind.
+const THROTTLED_SHARE: f64 = 0.05;
 
 /// The seconds that are going on while a pass begins may stay unread without its being behind: clocks differ.
 const GOING_ON: Duration = Duration::from_secs(5);
 
-/// A wider lateness is suggested once in this time.
-const SUGGEST_AGAIN: Duration = Duration::from_secs(86_400);
+/// What is no news is said once in this time.
+const SAY_AGAIN: Duration = Duration::from_secs(86_400);
 
 /// Who we are is asked again after this long, where nobody would say.
 const IDENTITY_AGAIN: Duration = Duration::from_secs(3600);
@@ -55,8 +66,10 @@ const IDENTITY_AGAIN: Duration = Duration::from_secs(3600);
 /// What a pass needs to know of the configuration.
 #[derive(Clone, Debug)]
 pub struct PassSettings {
-    /// What to plan by.
+    /// What to plan by; the interval is that of the cadence.
     pub plan: PlanSettings,
+    /// When polls begin.
+    pub cadence: Cadence,
     /// What to look up.
     pub event_sources: Vec<String>,
     /// This daemon's share of the source's quota.
@@ -74,8 +87,6 @@ pub struct Report {
     pub requests: u64,
     /// See `requests`.
     pub throttled: u64,
-    /// Requests among them that were not for the newest reading.
-    behind_pages: u64,
     /// Records served.
     pub records: u64,
     /// What became of them.
@@ -110,6 +121,12 @@ pub struct Watch {
     inventory: Arc<Inventory>,
     /// When a wider lateness was suggested last.
     suggested: Option<Instant>,
+    /// When it was said last that rechecks are overdue.
+    overdue: Option<Instant>,
+    /// Requests that the backlog may make although the next poll is due.
+    credit: f64,
+    /// The pass gives way to the next poll from here on.
+    earliest: Instant,
     /// What is looked up, the narrowed one first; none before the first pass.
     feeds: Vec<Feed>,
 }
@@ -136,6 +153,9 @@ impl Watch {
             identity_refused: None,
             inventory,
             suggested: None,
+            overdue: None,
+            credit: 0.0,
+            earliest: Instant::now(),
             feeds: Vec::new(),
         }
     }
@@ -153,6 +173,10 @@ impl Watch {
         let began = self.clock.now(started);
         let mut report = Report { read_through: true, ..Report::default() };
         let mut feeds = self.load(began).await?;
+        let was_confirmed = self.clock.is_confirmed();
+        if was_confirmed {
+            self.give_up_what_is_too_old(&mut feeds, began);
+        }
         for (planned, place) in self.plan(&feeds, began, limits, &mut report) {
             let feed = &mut feeds[place];
             if feed.broken {
@@ -178,10 +202,15 @@ impl Watch {
                 Err(Ended::Store(error)) => return Err(error),
             }
         }
-        self.narrow(&mut feeds, began, report.gave_way).await?;
+        if !was_confirmed && self.clock.is_confirmed() {
+            self.give_up_what_is_too_old(&mut feeds, self.clock.now(started));
+        }
+        let is_too_busy = report.gave_way && report.failure.is_none();
+        self.narrow(&mut feeds, began, is_too_busy).await?;
         if report.gave_way {
             self.judge_what_is_left(&feeds, began, &mut report);
         }
+        self.say_what_is_overdue(&feeds, began);
         if self.clock.behind() > self.settings.stale_after {
             // What happened since then by AWS's clock was not asked for.
             report.read_through = false;
@@ -199,18 +228,31 @@ impl Watch {
         let mut feeds = std::mem::take(&mut self.feeds);
         if feeds.is_empty() {
             let (id, names) = (self.source.id.clone(), self.settings.event_sources.clone());
+            let may_narrow = self.settings.narrow_when_behind;
             let known = move |ledger: &mut crate::store::Ledger| {
                 let measured = names.iter().map(|name| ledger.per_second(&id, name)).collect::<Vec<_>>();
-                Ok((measured, names.iter().any(|name| name == NARROWED_OF) && ledger.covers(&id, NARROWED)))
+                let was_narrowed = ledger.covers(&id, NARROWED);
+                let is_narrowed = was_narrowed && may_narrow && names.iter().any(|name| name == NARROWED_OF);
+                if was_narrowed && !is_narrowed {
+                    ledger.uncover(&id, NARROWED)?;
+                }
+                Ok((measured, is_narrowed.then(|| ledger.per_second(&id, NARROWED))))
             };
-            let (measured, is_narrowed) = self.keeper.run(known).await?;
+            let (measured, narrowed) = self.keeper.run(known).await?;
             let nothing = Coverage::new(now.second(), self.settings.plan.lateness, Duration::ZERO);
-            feeds.extend(is_narrowed.then(|| Feed::narrowed(nothing.clone())));
+            feeds.extend(narrowed.map(|per_second| Feed::narrowed(nothing.clone(), Density::new(per_second))));
             for (name, per_second) in self.settings.event_sources.iter().zip(measured) {
                 feeds.push(Feed::of(name, nothing.clone(), Density::new(per_second)));
             }
         }
-        let horizon = now.minus(self.settings.plan.lateness + 2 * self.settings.plan.interval).second();
+        // A poll with no room for a few requests is none: the pass takes the time that they need.
+        let is_narrowed = feeds.iter().any(Feed::is_narrowed);
+        let reading = feeds.iter().filter(|feed| !(is_narrowed && feed.can_be_narrowed())).count();
+        let least = LEAST_REQUESTS * reading as f64 / self.pace.requests_per_second();
+        let least = Duration::from_secs_f64(least);
+        self.earliest = Instant::now() + least;
+        self.settings.plan.interval = self.settings.cadence.gap(now).max(least);
+        let horizon = self.horizon(now);
         for feed in &mut feeds {
             feed.coverage = self.coverage(&feed.name, now).await?;
             feed.density.drop_before(horizon);
@@ -235,10 +277,15 @@ impl Watch {
                 _ => Some((planned, place)),
             }));
         }
-        // The newest of a feed that stands back comes after all that lies behind: oldest first.
-        readings.sort_by_key(|(planned, place)| {
-            let is_newest = planned.span.to == now.second() && planned.purpose == Purpose::Backlog;
-            (planned.purpose, is_newest.then_some(*place))
+        // What lies behind goes oldest first, whichever feed it belongs to, and the newest of a feed that stands back comes
+        // last: reads of secrets before both.
+        readings.sort_by_key(|(planned, place)| match planned.purpose {
+            Purpose::Fresh => (planned.purpose, false, EventTime(0)),
+            purpose => {
+                let is_narrowed = feeds.get(*place).is_some_and(Feed::is_narrowed);
+                let oldest = if is_narrowed { EventTime(i64::MIN) } else { planned.span.from };
+                (purpose, planned.span.to == now.second(), oldest)
+            }
         });
         readings
     }
@@ -265,10 +312,11 @@ impl Watch {
             feeds.iter().filter(|feed| !feed.is_narrowed()).map(|feed| feed.density.per_second()).sum();
         let read_per_second = self.pace.requests_per_second() * f64::from(PAGE_EVENTS);
         let behind = began.since(oldest.wall());
-        let trouble = if report.throttled > 0 && self.pace.is_held_back() {
-            Trouble::Throttled { in_a_row: u32::try_from(report.throttled).unwrap_or(u32::MAX) }
+        let trouble = if report.throttled as f64 > THROTTLED_SHARE * report.requests as f64 {
+            Trouble::Throttled { in_a_row: self.pace.refused_in_a_row() }
         } else {
-            Trouble::Behind { seen_per_second, read_per_second, behind, narrowed }
+            let at_full_rate = self.pace.is_the_fastest();
+            Trouble::Behind { seen_per_second, read_per_second, behind, narrowed, at_full_rate }
         };
         report.failure.get_or_insert(trouble);
     }
@@ -281,17 +329,22 @@ impl Watch {
         let is_narrowed = feeds.iter().any(Feed::is_narrowed);
         let (id, source) = (self.source.id.clone(), &self.source.id);
         match oldest {
-            Some(oldest) if !is_narrowed && too_busy => {
-                let seconds = began.since(oldest.wall());
-                if !self.settings.narrow_when_behind || seconds <= self.settings.stale_after {
+            Some(oldest) if !is_narrowed && too_busy && self.settings.narrow_when_behind => {
+                let coverage = Feed::nothing_narrowed(oldest, &self.settings.plan);
+                let (stored, now) = (coverage.clone(), self.local.now());
+                let is_stale = self.keeper.run(move |ledger| {
+                    let is_stale = ledger.is_stale(&id, now);
+                    if is_stale {
+                        ledger.cover(&id, NARROWED, stored)?;
+                    }
+                    Ok(is_stale)
+                });
+                if !is_stale.await? {
                     return Ok(());
                 }
-                let coverage = Feed::nothing_narrowed(oldest, &self.settings.plan);
-                let stored = coverage.clone();
-                self.keeper.run(move |ledger| ledger.cover(&id, NARROWED, stored)).await?;
-                feeds.insert(0, Feed::narrowed(coverage));
+                feeds.insert(0, Feed::narrowed(coverage, Density::default()));
                 tracing::warn!(
-                    %source, behind_seconds = seconds.as_secs(),
+                    %source, behind_seconds = began.since(oldest.wall()).as_secs(),
                     "far behind: GetSecretValue alone is looked up first from now on, everything else when there is time"
                 );
             }
@@ -305,27 +358,57 @@ impl Watch {
         Ok(())
     }
 
-    /// What has been read, without what a clock that jumped makes doubtful and what is too old to be read.
+    /// What has been read, without what a clock that jumped makes doubtful.
     async fn coverage(&self, event_source: &str, now: WallTime) -> Result<Coverage, StoreError> {
         let (id, name) = (self.source.id.clone(), event_source.to_owned());
-        let stored = self.keeper.run(move |ledger| Ok(ledger.coverage(&id, &name, now)));
-        let (mut coverage, anew) = stored.await?;
+        let stored = self.keeper.run(move |ledger| {
+            let (coverage, anew) = ledger.coverage(&id, &name, now);
+            if anew {
+                ledger.reactivate_rules(now)?;
+            }
+            Ok((coverage, anew))
+        });
+        let (coverage, anew) = stored.await?;
         if anew {
             tracing::warn!(
                 source = %self.source.id, event_source, %now,
                 "the clock stands before the beginning of watching; watching begins anew"
             );
         }
-        let lost = lost(&coverage, now, &self.settings.plan);
-        if !lost.is_empty() {
-            let seconds: i64 = lost.iter().map(|span| span.seconds()).sum();
-            tracing::error!(
-                source = %self.source.id, event_source, seconds, from = %lost[0].from,
-                "event time that is too old to be read was never read and is lost"
-            );
-        }
-        coverage.drop_before(floor(now, &self.settings.plan));
         Ok(coverage)
+    }
+
+    /// Stops watching what is older than the retention, and says what of it was never read as it should have been. Only
+    /// with a clock that AWS has confirmed: one that is a month ahead would give up everything.
+    fn give_up_what_is_too_old(&self, feeds: &mut [Feed], now: WallTime) {
+        for feed in feeds {
+            let lost = lost(&feed.coverage, now, &self.settings.plan);
+            if let Some(oldest) = lost.first() {
+                let seconds: i64 = lost.iter().map(|span| span.seconds()).sum();
+                tracing::error!(
+                    source = %self.source.id, event_source = feed.name, seconds, from = %oldest.from,
+                    "event time is too old to be read that was never read at the age of `lateness`; what it held is lost"
+                );
+            }
+            feed.coverage.drop_before(floor(now, &self.settings.plan));
+        }
+    }
+
+    /// Rechecks are what the quota ends first, and nobody is alerted of that.
+    fn say_what_is_overdue(&mut self, feeds: &[Feed], now: WallTime) {
+        let plan = &self.settings.plan;
+        let overdue = feeds.iter().filter(|feed| !feed.is_narrowed());
+        let oldest = overdue.filter_map(|feed| overdue_recheck(&feed.coverage, now, plan)).min();
+        if let Some(oldest) = oldest
+            && self.overdue.is_none_or(|at| at.elapsed() >= SAY_AGAIN)
+        {
+            tracing::warn!(
+                source = %self.source.id, %oldest,
+                "no quota is left for rechecks: events later than `lateness` will be missed; raise requests_per_second, \
+                 or lengthen the interval"
+            );
+            self.overdue = Some(Instant::now());
+        }
     }
 
     /// One reading, page by page.
@@ -344,7 +427,8 @@ impl Watch {
         let mut times: Vec<EventTime> = Vec::new();
         let (mut pages, mut faults, mut throttles) = (0_u64, 0, 0);
         loop {
-            self.wait_turn(planned.purpose, pages, limits, report).await?;
+            let may_give_way = !reading.is_amid_a_second() && (pages > 0 || planned.purpose != Purpose::Fresh);
+            self.wait_turn(planned.purpose, may_give_way, limits).await?;
             let sent = self.local.now();
             self.pace.sent(sent);
             report.requests += 1;
@@ -380,6 +464,7 @@ impl Watch {
                         };
                         tracing::info!(source = %self.source.id, "page token refused; reading the rest again");
                         query.span = rest;
+                        times.retain(|at| *at > rest.to);
                         token = None;
                     }
                     _ => return Err(Ended::Failed(trouble(&error, throttles, self.local.now()))),
@@ -397,12 +482,17 @@ impl Watch {
         uncovered: &mut Vec<EventTime>,
         report: &mut Report,
     ) -> Result<(), Ended> {
-        let seen = self.local.now();
+        // As late as AWS says it is: by a clock that is ahead, accesses would be too old to be kept.
+        let seen = self.clock.now(self.local.now());
         let times: Vec<EventTime> = page.items.iter().filter_map(|item| item.time).collect();
         report.records += page.items.len() as u64;
-        let (mut accesses, unreadable) = self.parse(page.items, seen);
-        accesses.retain(|access| feed.wants(access));
-        let news = News { before: feed.coverage.clone(), seen, young: self.young(reading.at()) };
+        let (mut accesses, mut unreadable) = self.parse(page.items, seen);
+        if feed.is_narrowed() {
+            accesses.retain(|access| feed.wants(access));
+            // Whose they are cannot be told; the whole feed comes to those that are ours.
+            unreadable.clear();
+        }
+        let news = self.news(feed, reading, seen, report);
 
         let was_descending = reading.is_descending();
         let step = reading.page(&times, page.token.is_none());
@@ -448,10 +538,18 @@ impl Watch {
         Ok(())
     }
 
-    /// Events that happened from here on had no poll in which they could have been seen before one that began at
-    /// `began`.
-    fn young(&self, began: WallTime) -> EventTime {
-        began.minus(2 * self.settings.plan.interval).second()
+    /// What tells how late the page's new accesses were. A delay can only be measured where readings are much closer
+    /// together than events are late: else it would be ours.
+    fn news(&self, feed: &Feed, reading: &Reading, seen: WallTime, report: &Report) -> News {
+        let PlanSettings { interval, lateness, .. } = self.settings.plan;
+        let is_close = interval * 2 <= lateness && report.depth == Some(Depth::Whole);
+        let lately = is_close.then(|| reading.at().minus(interval * 2));
+        News { before: feed.coverage.clone(), seen, lately }
+    }
+
+    /// How busy seconds are matters as far back as this.
+    fn horizon(&self, now: WallTime) -> EventTime {
+        now.minus(self.settings.plan.lateness + 2 * self.settings.plan.interval).second()
     }
 
     fn parse(&self, items: Vec<Item>, seen: WallTime) -> (Vec<Access>, Vec<(Unreadable, String)>) {
@@ -496,7 +594,7 @@ impl Watch {
         let id = self.source.id.clone();
         self.keeper
             .run(move |ledger| {
-                ledger.not_read_through(&id, met);
+                ledger.obstructed(&id, met);
                 Ok(())
             })
             .await
@@ -514,7 +612,7 @@ impl Watch {
             Ok(ledger.sources().get(&id).and_then(|row| row.visibility.suggest(lateness)))
         });
         if let Some(wider) = suggested.await?
-            && self.suggested.is_none_or(|at| at.elapsed() >= SUGGEST_AGAIN)
+            && self.suggested.is_none_or(|at| at.elapsed() >= SAY_AGAIN)
         {
             let wider = humantime::format_duration(wider);
             tracing::warn!(
@@ -580,38 +678,39 @@ impl Watch {
     }
 
     fn learn_time(&mut self, sent: WallTime, date: Option<WallTime>) {
-        if let Some(ahead) = self.clock.learn(sent, date) {
-            let seconds = ahead.as_secs_f64();
-            tracing::warn!(source = %self.source.id, seconds, "the local clock is ahead of AWS; readings are dated by AWS");
+        let source = &self.source.id;
+        match self.clock.learn(sent, self.local.now(), date) {
+            Some(Skew::Ahead(off)) => {
+                let seconds = off.as_secs_f64();
+                tracing::warn!(%source, seconds, "the local clock is ahead of AWS; readings are dated by AWS");
+            }
+            Some(Skew::Behind(off)) => {
+                let seconds = off.as_secs_f64();
+                tracing::warn!(%source, seconds, "the local clock is behind AWS; everything is read late by that much");
+            }
+            None => {}
         }
     }
 
     /// Waits until the next request may go out, unless this reading is to end before it.
-    async fn wait_turn(
-        &mut self,
-        purpose: Purpose,
-        pages: u64,
-        limits: &Limits,
-        report: &mut Report,
-    ) -> Result<(), Ended> {
+    async fn wait_turn(&mut self, purpose: Purpose, may_give_way: bool, limits: &Limits) -> Result<(), Ended> {
         let now = self.local.now();
         let turn = Instant::now() + self.pace.next(now).since(now);
         if limits.stop.is_cancelled() || limits.deadline.is_some_and(|end| turn >= end) {
             return Err(Ended::Stopped);
         }
-        let gives_way = match purpose {
-            Purpose::Fresh => pages > 0,
-            // However long the newest took: else a source that is always busy would never catch up.
-            Purpose::Backlog => report.behind_pages * BEHIND_SHARE > report.requests,
-            Purpose::Recheck => true,
-        };
+        // However long the newest took: else a source that is always busy would never catch up.
+        let gives_way = may_give_way && (purpose != Purpose::Backlog || self.credit < 1.0);
         tokio::select! {
             biased;
             () = limits.stop.cancelled() => return Err(Ended::Stopped),
-            () = limits.next_poll(), if gives_way => return Err(Ended::GaveWay),
+            () = limits.next_poll(self.earliest), if gives_way => return Err(Ended::GaveWay),
             () = tokio::time::sleep_until(turn) => {}
         }
-        report.behind_pages += u64::from(purpose == Purpose::Backlog);
+        self.credit = match purpose {
+            Purpose::Backlog => (self.credit - 1.0).max(0.0),
+            Purpose::Fresh | Purpose::Recheck => (self.credit + BACKLOG_CREDIT).min(MOST_CREDIT),
+        };
         Ok(())
     }
 }
@@ -625,8 +724,8 @@ struct News {
     /// What had been read before its page.
     before: Coverage,
     seen: WallTime,
-    /// See [`Watch::young`].
-    young: EventTime,
+    /// What was read after this was read not long ago; none where that cannot be said.
+    lately: Option<WallTime>,
 }
 
 /// How late a page's new accesses were.
@@ -640,21 +739,26 @@ struct Late {
 }
 
 impl News {
-    /// An access in a second that had been read before was not visible then; one in a second that was not may have been
-    /// visible for long, unless the second is young.
+    /// An access in a second that had been read not long before was not visible then. One in a second that was never
+    /// read may have been visible for long, unless the second is young.
     fn of(&self, first_seen: &[EventTime]) -> Late {
         let mut late = Late::default();
-        for at in first_seen {
+        for at in first_seen.iter().filter(|at| **at >= self.before.since()) {
             let (second, delay) = (Span { from: *at, to: *at }, self.seen.since(at.wall()));
-            let is_watched = *at >= self.before.since();
-            if is_watched && (*at >= self.young || self.before.unread(second).is_empty()) {
-                late.delays.push(delay);
-            }
-            if is_watched && self.before.settled(second) {
+            let is_straggler = self.before.settled(second);
+            if is_straggler {
                 late.stragglers += 1;
                 late.latest = late.latest.max(delay);
             }
+            if is_straggler || self.lately.is_some_and(|lately| self.was_missing(second, lately)) {
+                late.delays.push(delay);
+            }
         }
         late
+    }
+
+    fn was_missing(&self, second: Span, lately: WallTime) -> bool {
+        let read = self.before.fresh().iter().find(|fresh| fresh.span.contains(second.from));
+        read.map_or(second.from >= lately.second(), |read| read.at >= lately)
     }
 }

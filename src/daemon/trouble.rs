@@ -5,7 +5,7 @@ use std::error::Error;
 use crate::detect::Trouble;
 use crate::model::{WallTime, printable};
 use crate::notify::with_causes;
-use crate::trail::{LookupClass, LookupError};
+use crate::trail::{LookupClass, LookupError, is_skewed};
 
 /// Longest text of AWS's that is kept, in characters.
 const SAID_MAX: usize = 500;
@@ -33,7 +33,7 @@ pub(super) fn trouble(error: &LookupError, in_a_row: u32, now: WallTime) -> Trou
     };
     match (error.class, error.date) {
         (LookupClass::Throttled, _) => Trouble::Throttled { in_a_row },
-        (LookupClass::Transient, Some(date)) if begins(&SKEWED) => {
+        (LookupClass::Transient, Some(date)) if begins(&SKEWED) || is_skewed(error.reason.as_deref()) => {
             Trouble::Clock { ahead_secs: now.second().0.saturating_sub(date.second().0) }
         }
         (LookupClass::Transient, _) => Trouble::Unreachable(said(error)),

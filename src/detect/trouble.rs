@@ -41,6 +41,8 @@ pub enum Trouble {
         behind: Duration,
         /// Reads of secrets are looked up before everything else.
         narrowed: bool,
+        /// It may ask as often as AWS lets anybody ask.
+        at_full_rate: bool,
     },
     /// The local clock is not AWS's.
     Clock {
@@ -67,17 +69,6 @@ impl Trouble {
             Self::Clock { .. } => "clock",
             Self::OutOfTime => "out_of_time",
             Self::Other(_) => "other",
-        }
-    }
-
-    /// Whether a single answer shows that it is over. What concerns one question of several, or how much there is to
-    /// read, is not.
-    #[must_use]
-    pub fn ends_with_an_answer(&self) -> bool {
-        match self {
-            Self::NoCredentials(_) | Self::Throttled { .. } | Self::Unreachable(_) => true,
-            Self::Denied(_) | Self::Refused(_) | Self::Behind { .. } => false,
-            Self::Clock { .. } | Self::OutOfTime | Self::Other(_) => false,
         }
     }
 
@@ -108,20 +99,8 @@ impl Trouble {
                 "Look whether event_sources and AWS_ENDPOINT_URL are right. If they are, this is a fault of \
                  secretwatch: report it together with what CloudTrail said."
             }
-            Self::Behind { narrowed: true, .. } => {
-                "Reads of secrets (GetSecretValue) are looked up before everything else and are still told of. For the \
-                 rest: raise requests_per_second, up to 2.0, narrow event_sources, or let a trail deliver this account's \
-                 events elsewhere and watch them there."
-            }
-            Self::Behind { seen_per_second, .. } if *seen_per_second > MOST_PER_SECOND => {
-                "Nobody can look up more than 100 events a second. Narrow event_sources, or set \
-                 narrow_when_behind = true so that reads of secrets are looked up first; or let a trail deliver this \
-                 account's events elsewhere and watch them there."
-            }
-            Self::Behind { .. } => {
-                "Raise requests_per_second, up to 2.0. If that is not enough: narrow event_sources, or set \
-                 narrow_when_behind = true so that reads of secrets are looked up first; or let a trail deliver this \
-                 account's events elsewhere and watch them there."
+            Self::Behind { seen_per_second, narrowed, at_full_rate, .. } => {
+                return Some(read_more(*seen_per_second, *narrowed, *at_full_rate));
             }
             Self::Clock { .. } => {
                 "Let the clock of this host be set by chrony or systemd-timesyncd; timedatectl shows whether it is. AWS \
@@ -135,6 +114,25 @@ impl Trouble {
         };
         Some(advice.to_owned())
     }
+}
+
+/// The ways out for a source of which more happens than is read.
+fn read_more(seen_per_second: f64, narrowed: bool, at_full_rate: bool) -> String {
+    let mut advice = String::new();
+    if narrowed {
+        advice += "Reads of secrets (GetSecretValue) are looked up before everything else and are still told of. ";
+    }
+    advice += match () {
+        () if seen_per_second > MOST_PER_SECOND => {
+            "Nobody can look up more than 100 events a second. Narrow event_sources"
+        }
+        () if at_full_rate => "Narrow event_sources",
+        () => "Raise requests_per_second, up to 2.0. If that is not enough: narrow event_sources",
+    };
+    if !narrowed {
+        advice += ", or set narrow_when_behind = true so that reads of secrets are looked up first";
+    }
+    advice + "; or let a trail deliver this account's events elsewhere and watch them there."
 }
 
 impl fmt::Display for Trouble {
@@ -188,7 +186,26 @@ mod tests {
     use super::*;
 
     fn behind(seen_per_second: f64, read_per_second: f64) -> Trouble {
-        Trouble::Behind { seen_per_second, read_per_second, behind: Duration::from_secs(7_805), narrowed: false }
+        Trouble::Behind {
+            seen_per_second,
+            read_per_second,
+            behind: Duration::from_secs(7_805),
+            narrowed: false,
+            at_full_rate: false,
+        }
+    }
+
+    #[test]
+    fn only_what_can_help_is_offered() {
+        for (seen, narrowed, at_full_rate, offered, not) in [
+            (20.0, false, false, "Raise requests_per_second", "Nobody can"),
+            (60.0, false, true, "narrow_when_behind = true", "Raise"),
+            (160.0, false, false, "Nobody can look up more than 100", "Raise"),
+            (160.0, true, true, "are still told of", "narrow_when_behind"),
+        ] {
+            let advice = read_more(seen, narrowed, at_full_rate);
+            assert!(advice.contains(offered) && !advice.contains(not), "{advice}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::StoreError;
 use super::keys;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Troubles};
 use super::rows::{self, DeliveryRow, SourceRow};
 use crate::detect::Trouble;
 use crate::model::WallTime;
@@ -56,7 +56,7 @@ impl Ledger {
             source: source.clone(),
             read_through: row.read_through,
             blind: row.blind.is_some(),
-            why: self.troubles.get(source).cloned(),
+            why: self.troubles.get(source).and_then(Troubles::present).cloned(),
         });
         let mut slowest: Option<Waiting> = None;
         for recipient in &self.settings.recipients {

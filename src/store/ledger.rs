@@ -71,6 +71,21 @@ pub(super) struct ActiveRule {
     pub(super) from: EventTime,
 }
 
+/// Why a source cannot be read through.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Troubles {
+    /// Why the last pass has not.
+    pub(super) verdict: Option<Trouble>,
+    /// What the present one has met with since its last answer.
+    pub(super) obstacle: Option<Trouble>,
+}
+
+impl Troubles {
+    pub(super) fn present(&self) -> Option<&Trouble> {
+        self.obstacle.as_ref().or(self.verdict.as_ref())
+    }
+}
+
 /// The store, opened for one configuration.
 #[derive(Debug)]
 pub struct Ledger {
@@ -83,7 +98,7 @@ pub struct Ledger {
     /// Where watching begins in a store that was renewed, while it is being opened for the first time.
     beginning: Option<EventTime>,
     /// Why a source's last pass failed; for the alert that says it is blind.
-    pub(super) troubles: BTreeMap<SourceId, Trouble>,
+    pub(super) troubles: BTreeMap<SourceId, Troubles>,
     /// Deliveries queued since the last [`sync`](Self::sync).
     queued: u64,
     unsynced: bool,
@@ -147,7 +162,7 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Makes everything written so far durable. Returns how many deliveries that has put into outboxes.
+    /// Makes everything written so far durable, if any of it has to be before somebody is told. Returns how many deliveries that has put into outboxes.
     pub fn sync(&mut self) -> Result<u64, StoreError> {
         if self.unsynced {
             self.flush()?;
@@ -245,8 +260,8 @@ impl Ledger {
     /// else is: losing it means reading again, and what was read is known. Something was read, so what kept the source
     /// from answering is over.
     pub fn cover(&mut self, source: &SourceId, event_source: &str, coverage: Coverage) -> Result<(), StoreError> {
-        if self.troubles.get(source).is_some_and(Trouble::ends_with_an_answer) {
-            self.troubles.remove(source);
+        if let Some(troubles) = self.troubles.get_mut(source) {
+            troubles.obstacle = None;
         }
         self.update_source(source, |row| {
             row.coverage.insert(event_source.to_owned(), coverage);
@@ -419,6 +434,26 @@ impl Ledger {
                 writes.remove(rule_key(name));
                 self.write(writes)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Lets rules that would begin to count after `now` begin anew: the clock that they were activated by has been set
+    /// back since, and what happens until that time comes would count for nobody.
+    pub fn reactivate_rules(&mut self, now: WallTime) -> Result<(), StoreError> {
+        let from = now.minus(self.settings.backfill).second();
+        for index in 0..self.rules.len() {
+            if self.rules[index].from <= now.second() {
+                continue;
+            }
+            let ActiveRule { id, rule, from: begins } = &mut self.rules[index];
+            *begins = from;
+            let (name, card) = (rule.name.clone(), rule.card());
+            let mut row = RuleRow { id: *id, activated: now, from, ready: false, card };
+            self.write_rule(&name, &row)?;
+            self.count_stored(index, now)?;
+            row.ready = true;
+            self.write_rule(&name, &row)?;
         }
         Ok(())
     }

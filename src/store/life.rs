@@ -6,7 +6,7 @@ use super::StoreError;
 use super::intake::Draft;
 use super::keys::{self, Key};
 use super::kv::{MAX_VALUE, Writes};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Troubles};
 use super::rows::{self, AlertRow, Blindness, DeliveryRow, Pending, RuleRow};
 use crate::detect::{
     Change, Incident, IncidentId, Rule, RuleCard, State, Trouble, about_source, compose, episode_id, resolved,
@@ -39,6 +39,7 @@ impl Ledger {
     /// have become blind. One batch an incident.
     pub fn tick(&mut self, now: WallTime, flush: bool) -> Result<(), StoreError> {
         self.ticked = now;
+        self.forget_the_future(now);
         self.notice_blindness(now)?;
         self.flush_now_and_then(now);
         let mut open: Vec<_> =
@@ -69,13 +70,14 @@ impl Ledger {
         self.write_source(source, row, writes)
     }
 
-    /// Notes why `source` could not be read through. That time ran out, or that much is left, says less than what keeps
-    /// it from answering.
+    /// Notes why the last pass has not read `source` through.
     pub fn not_read_through(&mut self, source: &SourceId, why: Trouble) {
-        let is_effect = matches!(why, Trouble::OutOfTime | Trouble::Behind { .. });
-        if !is_effect || !self.troubles.get(source).is_some_and(Trouble::ends_with_an_answer) {
-            self.troubles.insert(source.clone(), why);
-        }
+        self.troubles.entry(source.clone()).or_default().verdict = Some(why);
+    }
+
+    /// Notes what a pass that goes on has met with: until an answer comes, it says more than how the last pass ended.
+    pub fn obstructed(&mut self, source: &SourceId, by: Trouble) {
+        self.troubles.entry(source.clone()).or_default().obstacle = Some(by);
     }
 
     /// Writes what a page did to one incident.
@@ -319,7 +321,7 @@ impl Ledger {
     fn notice_blindness(&mut self, now: WallTime) -> Result<(), StoreError> {
         let mut stale = Vec::new();
         for (source, row) in &self.sources {
-            if row.blind.is_none() && self.unread_for(source, now) > self.settings.stale_after {
+            if row.blind.is_none() && self.is_stale(source, now) {
                 stale.push(source.clone());
             }
         }
@@ -332,6 +334,21 @@ impl Ledger {
             self.write_source(&source, row, writes)?;
         }
         Ok(())
+    }
+
+    /// A clock that was ahead has left times that are yet to come. They would keep a source from being blind until then.
+    fn forget_the_future(&mut self, now: WallTime) {
+        self.settings.awake_since = self.settings.awake_since.map(|awake| awake.min(now));
+        for row in self.sources.values_mut() {
+            row.created = row.created.min(now);
+            row.read_through = row.read_through.map(|at| at.min(now));
+        }
+    }
+
+    /// Whether `source` has not been read through for longer than it may be.
+    #[must_use]
+    pub fn is_stale(&self, source: &SourceId, now: WallTime) -> bool {
+        self.unread_for(source, now) > self.settings.stale_after
     }
 
     /// For how long `source` has not been read through while it could have been.
@@ -355,7 +372,7 @@ impl Ledger {
             AlertKind::Sighted => now.since(blind.since),
             _ => self.unread_for(source, now),
         };
-        let trouble = self.troubles.get(source);
+        let trouble = self.troubles.get(source).and_then(Troubles::present);
         let figures = (seconds.as_secs(), self.settings.stale_after.as_secs());
         let alert = about_source(kind, &blind.episode, &labels, figures, trouble, now);
         self.queue(&alert, &Audience::Everybody, writes)

@@ -28,6 +28,17 @@ pub enum Depth {
     Ratio(u32),
 }
 
+/// What readings cost in requests.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cost {
+    /// The whole horizon.
+    pub whole: f64,
+    /// A poll's first reading of its seconds, when not much shows of them yet.
+    pub newest: f64,
+    /// Each later reading of as many seconds.
+    pub later: f64,
+}
+
 /// The share of a poll's requests that reading the whole horizon may take.
 const WHOLE_SHARE: f64 = 0.5;
 
@@ -35,18 +46,16 @@ const WHOLE_SHARE: f64 = 0.5;
 const RATIO_SHARE: f64 = 0.9;
 
 impl Depth {
-    /// The deepest that `requests` for each poll allow, where events come at `per_second`, the newest reading of a poll
-    /// takes `newest` requests, since not much shows so early, and the whole horizon takes `whole` of them. If they do
-    /// not even allow for two readings of each second, it is those two.
+    /// The deepest that `requests` for each poll allow at this `cost`, with a recheck as one reading more. If they do not
+    /// even allow for two readings of each second, it is those two.
     #[must_use]
-    pub fn choose(whole: f64, newest: f64, per_second: f64, ages: &Ages, requests: f64) -> Self {
+    pub fn choose(cost: &Cost, ages: &Ages, rechecks: bool, requests: f64) -> Self {
         // One request is the least that any reading takes.
-        if whole <= (requests * WHOLE_SHARE).max(1.0) {
+        if cost.whole <= (requests * WHOLE_SHARE).max(1.0) {
             return Self::Whole;
         }
-        let events = per_second * ages.interval as f64;
-        let later = (events / f64::from(super::PAGE_EVENTS)).ceil().max(1.0);
-        let cost = |ratio| newest + f64::from(ages.readings(ratio) - 1) * later;
+        let later = |ratio| ages.readings(ratio) - 1 + u32::from(rechecks);
+        let cost = |ratio| cost.newest + f64::from(later(ratio)) * cost.later;
         let affordable = (2..ages.ratio_of_two()).find(|ratio| cost(*ratio) <= requests * RATIO_SHARE);
         Self::Ratio(affordable.unwrap_or_else(|| ages.ratio_of_two()))
     }
@@ -160,8 +169,9 @@ mod tests {
     #[test]
     fn the_depth_is_what_the_quota_allows() {
         let choose = |per_second: f64, requests| {
-            let newest = (per_second * 60.0 / 50.0).ceil().max(1.0);
-            Depth::choose((per_second * 900.0 / 50.0).ceil(), newest, per_second, &MINUTES, requests)
+            let a_poll = (per_second * 60.0 / 50.0).ceil().max(1.0);
+            let cost = Cost { whole: (per_second * 900.0 / 50.0).ceil(), newest: a_poll, later: a_poll };
+            Depth::choose(&cost, &MINUTES, false, requests)
         };
         for (per_second, requests, depth) in [
             (0.0, 0.1, Depth::Whole),
@@ -178,7 +188,10 @@ mod tests {
         ] {
             assert_eq!(choose(per_second, requests), depth, "{per_second} events/s, {requests} requests");
         }
+        let cost = Cost { whole: 270.0, newest: 18.0, later: 18.0 };
+        assert_eq!(Depth::choose(&cost, &MINUTES, true, 60.0), Depth::Ratio(16), "room for the recheck");
         // Where events are minutes late, the first of three readings costs next to nothing.
-        assert_eq!(Depth::choose(360.0, 1.0, 20.0, &MINUTES, 60.0), Depth::Ratio(4));
+        let cost = Cost { whole: 360.0, newest: 1.0, later: 24.0 };
+        assert_eq!(Depth::choose(&cost, &MINUTES, false, 60.0), Depth::Ratio(4));
     }
 }

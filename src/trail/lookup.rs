@@ -256,6 +256,7 @@ fn class_of(code: Option<&str>, message: Option<&str>, status: StatusCode) -> Lo
         (code, _) if rate || code.starts_with("Throttl") => LookupClass::Throttled,
         ("TooManyRequests" | "RequestLimitExceeded" | "SlowDown", _) => LookupClass::Throttled,
         (code, _) if code.ends_with("NextToken") => LookupClass::TokenRefused,
+        _ if is_skewed(message) => LookupClass::Transient,
         // The SDK learns our clock's error from such a reply and signs the next request with the server's time.
         ("RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture", _) => LookupClass::Transient,
         (code, _) if DENIALS.iter().any(|denial| code.starts_with(denial)) => LookupClass::Denied,
@@ -265,6 +266,13 @@ fn class_of(code: Option<&str>, message: Option<&str>, status: StatusCode) -> Lo
         (_, 400..=499) => LookupClass::Refused,
         _ => LookupClass::Transient,
     }
+}
+
+/// Whether a signature was refused for its time. The SDK learns our clock's error from such a reply and signs the next
+/// request with the server's time.
+#[must_use]
+pub fn is_skewed(message: Option<&str>) -> bool {
+    message.is_some_and(|text| text.contains("Signature expired") || text.contains("Signature not yet current"))
 }
 
 /// How the codes begin by which AWS says that this caller may not do this here.

@@ -66,10 +66,16 @@ impl Pace {
         self.rate
     }
 
-    /// Whether that is less than half of the full rate.
+    /// Requests in a row that AWS has refused for their rate.
     #[must_use]
-    pub fn is_held_back(&self) -> bool {
-        self.rate < self.full / 2.0
+    pub fn refused_in_a_row(&self) -> u32 {
+        self.throttled
+    }
+
+    /// Whether nobody may ask more often than this pace does at its full rate.
+    #[must_use]
+    pub fn is_the_fastest(&self) -> bool {
+        self.full >= FASTEST
     }
 
     /// When the next request may go out: `now` or later.

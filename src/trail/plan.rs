@@ -12,7 +12,8 @@
 use std::time::Duration;
 
 use super::coverage::whole_secs;
-use super::depth::{Ages, Depth};
+use super::depth::{Ages, Cost, Depth};
+use super::lookup::PAGE_EVENTS;
 use super::{Coverage, Density, SpanSet};
 use crate::model::{EventTime, Span, WallTime};
 
@@ -114,9 +115,13 @@ pub fn plan(coverage: &Coverage, density: &Density, now: WallTime, settings: &Pl
     let ages = Ages::new(settings.interval, settings.lateness);
     let horizon = Span { from: now.second().minus(ages.lateness).max(watched.from), to: watched.to };
     let last_poll = now.second().minus(ages.interval);
-    let newest = Span { from: last_poll.minus(ages.interval - 1).min(last_poll), to: last_poll };
-    let newest = density.requests_shown(newest);
-    let depth = Depth::choose(density.requests(horizon), newest, density.per_second(), &ages, budget.requests);
+    let last = Span { from: last_poll.minus(ages.interval - 1).min(last_poll), to: last_poll };
+    let cost = Cost {
+        whole: density.requests(horizon),
+        newest: density.requests_shown(last),
+        later: (density.per_second() * ages.interval as f64 / f64::from(PAGE_EVENTS)).ceil().max(1.0),
+    };
+    let depth = Depth::choose(&cost, &ages, !settings.recheck.is_zero(), budget.requests);
     let newest = match depth {
         Depth::Whole => Newest::whole(coverage, watched, &ages),
         Depth::Ratio(ratio) => Newest::due(coverage, density, watched, now, &ages, ratio),
@@ -133,13 +138,13 @@ pub fn plan(coverage: &Coverage, density: &Density, now: WallTime, settings: &Pl
     Plan { readings, depth }
 }
 
-/// Watched seconds that were never read and are now older than `retention`: they will not be read any more.
+/// Watched seconds that were never settled and are now older than `retention`: they will not be read any more.
 ///
 /// Report them, then [`Coverage::drop_before`] the [`floor`], so that they are reported once.
 #[must_use]
 pub fn lost(coverage: &Coverage, now: WallTime, settings: &PlanSettings) -> Vec<Span> {
     let too_old = Span::new(coverage.since(), floor(now, settings).minus(1));
-    too_old.map(|span| coverage.unread(span)).unwrap_or_default()
+    too_old.map(|span| coverage.unsettled(span)).unwrap_or_default()
 }
 
 /// The oldest second that `retention` allows to be read at `now`.
@@ -152,10 +157,18 @@ pub fn floor(now: WallTime, settings: &PlanSettings) -> EventTime {
 /// again as `lateness` and has not been. Where there is none, the feed has been read through.
 #[must_use]
 pub fn behind(coverage: &Coverage, now: WallTime, settings: &PlanSettings) -> Option<EventTime> {
-    let patience = 2 * whole_secs(settings.lateness).max(whole_secs(settings.interval)) + AGED_OUT;
+    let patience = 2 * whole_secs(settings.lateness).max(whole_secs(settings.interval));
     let old = Span::new(coverage.since(), now.second().minus(patience));
     let unsettled = old.and_then(|old| coverage.unsettled(old).first().map(|gap| gap.from));
     unsettled.into_iter().chain(coverage.oldest_unread(now)).min()
+}
+
+/// The first settled second whose recheck is overdue by the age of rechecks again: there is no quota left for them.
+#[must_use]
+pub fn overdue_recheck(coverage: &Coverage, now: WallTime, settings: &PlanSettings) -> Option<EventTime> {
+    let age = whole_secs(settings.recheck).max(whole_secs(settings.lateness));
+    let old = Span::new(coverage.since(), now.second().minus(age.saturating_mul(2)))?;
+    coverage.unchecked(old).first().map(|gap| gap.from)
 }
 
 /// What the newest readings should read, if the budget were enough for it.
@@ -435,7 +448,7 @@ mod tests {
         ) {
             let lateness = interval * intervals + odd;
             let intervals = lateness / interval;
-            let settings = PlanSettings { interval: secs(interval), lateness: secs(lateness), ..settings() };
+            let settings = PlanSettings { interval: secs(interval), lateness: secs(lateness), recheck: Duration::ZERO, ..settings() };
             let mut coverage = Coverage::new(EventTime(ZERO), settings.lateness, Duration::ZERO);
             let density = Density::new(Some(per_second));
             let budget = Budget { requests: f64::from(requests) };

@@ -117,6 +117,13 @@ impl Reading {
         self.order == Order::Descending
     }
 
+    /// Whether it has begun a second that it has not come to the end of. Broken off here, it would have to begin that
+    /// second again, and one that is crowded enough would never be finished.
+    #[must_use]
+    pub fn is_amid_a_second(&self) -> bool {
+        self.idle_pages > 0
+    }
+
     /// Takes in a page whose events happened at `times`, in the order in which they were served; `last` if no token came
     /// with it.
     pub fn page(&mut self, times: &[EventTime], last: bool) -> Step {

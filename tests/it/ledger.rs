@@ -430,8 +430,8 @@ fn a_source_that_is_not_read_through_is_blind_and_then_sighted_once_each() {
         Ledger::open(dir.path(), stale, at).unwrap()
     };
     let mut ledger = open(now());
-    ledger.not_read_through(&source(), Trouble::Throttled { in_a_row: 3 });
     ledger.not_read_through(&source(), Trouble::OutOfTime);
+    ledger.obstructed(&source(), Trouble::Throttled { in_a_row: 3 });
     ledger.tick(later(900), false).unwrap();
     assert!(drain(&mut ledger, later(900)).is_empty());
     ledger.tick(later(901), false).unwrap();
@@ -764,20 +764,28 @@ fn how_late_events_were_survives_a_restart() {
 }
 
 #[test]
-fn an_answer_ends_what_kept_a_source_from_answering_and_nothing_else() {
-    let denied = || Trouble::Denied("no".to_owned());
-    for (met, expected) in [
-        (Trouble::Throttled { in_a_row: 2 }, None),
-        (Trouble::Unreachable("no".to_owned()), None),
-        (Trouble::NoCredentials("no".to_owned()), None),
-        (denied(), Some(denied())),
-        (Trouble::OutOfTime, Some(Trouble::OutOfTime)),
-    ] {
-        let mut ledger = ledger(vec![rule("r")]);
-        ledger.not_read_through(&source(), met.clone());
-        let why = |ledger: &Ledger| ledger.health().unwrap().stalest.and_then(|stalest| stalest.why);
-        assert_eq!(why(&ledger), Some(met));
-        read_all(&mut ledger, now());
-        assert_eq!(why(&ledger), expected);
-    }
+fn an_answer_ends_what_stood_in_the_way_and_not_how_the_last_pass_ended() {
+    let why = |ledger: &Ledger| ledger.health().unwrap().stalest.and_then(|stalest| stalest.why);
+    let (denied, throttled) = (Trouble::Denied("no".to_owned()), Trouble::Throttled { in_a_row: 2 });
+    let mut ledger = ledger(vec![rule("r")]);
+    ledger.not_read_through(&source(), denied.clone());
+    ledger.obstructed(&source(), throttled.clone());
+    assert_eq!(why(&ledger), Some(throttled));
+    read_all(&mut ledger, now());
+    assert_eq!(why(&ledger), Some(denied));
+    ledger.read_through(&source(), now(), now()).unwrap();
+    assert_eq!(why(&ledger), None);
+}
+
+#[test]
+fn a_clock_that_was_ahead_does_not_keep_a_source_from_being_blind() {
+    let dir = tempfile::tempdir().unwrap();
+    let ahead = later(7_200);
+    let stale_after = Duration::from_secs(900);
+    let stale = LedgerSettings { awake_since: Some(ahead), stale_after, ..settings(vec![rule("r")]) };
+    let mut ledger = Ledger::open(dir.path(), stale, ahead).unwrap();
+    ledger.read_through(&source(), ahead, ahead).unwrap();
+    ledger.tick(now(), false).unwrap();
+    ledger.tick(later(901), false).unwrap();
+    assert_eq!(drain(&mut ledger, later(901)).iter().map(|alert| alert.kind).collect::<Vec<_>>(), [AlertKind::Blind]);
 }

@@ -191,15 +191,15 @@ struct Flood {
 }
 
 impl Flood {
-    /// Three requests between two polls bring half of what happens.
+    /// Six requests between two polls bring half of what happens.
     async fn watched(poll: &str) -> Self {
         const LENGTH: i64 = 780;
         let poll = format!(
-            "requests_per_second = 0.05\nlateness = \"2m\"\nstale_after = \"5m\"\nbackfill = \"1m\"\n\
+            "requests_per_second = 0.1\nlateness = \"2m\"\nstale_after = \"5m\"\nbackfill = \"1m\"\n\
              recheck = \"0s\"\n{poll}"
         );
         let world = Paused::new(Settings::default(), &poll, EVERY_READ);
-        let events = put_all(&world, evenly(5.0, 0, LENGTH, || 0));
+        let events = put_all(&world, evenly(10.0, 0, LENGTH, || 0));
         let read = |at: i64| (world.put(Record::read(&format!("secret-{at}")), at, 0), at);
         // The poll after it begins 53 seconds after one half of them, and three after the other.
         let reads = (0..LENGTH / 60).map(|number| read(number * 60 + [7, 57][number as usize % 2])).collect();
@@ -219,7 +219,7 @@ impl Flood {
         });
         assert_eq!(blind.alert["trouble"], "behind", "{:#}", blind.alert);
         let reason = text(&blind.alert, "reason");
-        assert!(reason.contains("5 events happen each second, and it can read 2.5"), "{reason}");
+        assert!(reason.contains("10 events happen each second, and it can read 5"), "{reason}");
         assert!(secs(Paused::at(0).wall(), blind.at) <= 420, "{}", blind.at);
         assert!(sighted.at > Paused::at(780).wall(), "{}", sighted.at);
         blind.alert
@@ -336,4 +336,66 @@ async fn one_slow_source_delays_no_other() {
         .collect();
     blind.sort_unstable();
     assert_eq!(blind, ["ap-south-1", "eu-west-1"], "they are said to be unreadable");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_with_more_pages_than_a_poll_has_requests_is_finished() {
+    let world = Paused::new(Settings::default(), "interval = \"10s\"\nbackfill = \"1m\"", EVERY_READ);
+    let crowd = put_all(&world, std::iter::repeat_n((20, 0), 1_200));
+    let before = world.put(Record::read("before"), 15, 0);
+    let after: Vec<(String, i64)> =
+        (25..75).step_by(10).map(|at| (world.put(Record::read(&format!("after-{at}")), at, 0), at)).collect();
+    world.watch(180).await;
+    world.knows_all(crowd.keys());
+    let told = world.told();
+    assert!(told.contains_key(&before));
+    for (id, at) in after {
+        // The crowded second takes 24 requests, and is not broken off.
+        assert!(secs(Paused::at(at).wall(), told[&id]) <= 10 + 24 + AT_ONCE, "{at}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_event_source_that_is_too_busy_does_not_keep_anothers_backlog_waiting() {
+    let poll = "event_sources = [\"kms.amazonaws.com\", \"secretsmanager.amazonaws.com\"]\n\
+                requests_per_second = 0.2\nbackfill = \"3h\"\nlateness = \"2m\"\nrecheck = \"0s\"\nstale_after = \"1h\"";
+    let world = Paused::new(Settings::default(), poll, EVERY_READ);
+    let backlog: Vec<String> =
+        (0..100).map(|number| world.put(Record::read("prod/db"), number * 100 - 10_790, 0)).collect();
+    for (at, _) in evenly(20.0, 0, 900, || 0) {
+        world.put(Record::new("Decrypt").source("kms.amazonaws.com"), at, 0);
+    }
+    world.watch(900).await;
+    world.knows_all(&backlog);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_a_month_ahead_gives_nothing_up() {
+    let mut world = Paused::new(Settings::default(), "backfill = \"1h\"", EVERY_READ);
+    world.watch(120).await;
+    let missed: Vec<String> = (0..36).map(|number| world.put(Record::read("prod/db"), 600 + number * 600, 0)).collect();
+    world.account.clock().advance(Duration::from_secs(6 * 3600));
+    world.set_clock_ahead(Duration::from_secs(40 * 86_400));
+    world.watch(600).await;
+    let told = world.told();
+    assert!(missed.iter().all(|id| told.contains_key(id)), "{} of {}", told.len(), missed.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn narrowing_ends_with_its_key() {
+    let poll = |narrow: bool| {
+        format!(
+            "requests_per_second = 0.1\nlateness = \"2m\"\nstale_after = \"3m\"\nbackfill = \"1m\"\n\
+             recheck = \"0s\"\nnarrow_when_behind = {narrow}"
+        )
+    };
+    let mut world = Paused::new(Settings::default(), &poll(true), EVERY_READ);
+    put_all(&world, evenly(10.0, 0, 900, || 0));
+    let narrowed = |world: &Paused| world.served().iter().filter(|page| page.wanted == "GetSecretValue").count();
+    world.watch(600).await;
+    let before = narrowed(&world);
+    assert!(before > 0);
+    world.reconfigure(&poll(false), EVERY_READ);
+    world.watch(300).await;
+    assert_eq!(narrowed(&world), before);
 }

@@ -37,8 +37,10 @@ pub(crate) struct Paused {
     disk: SimulatedDisk,
     config: Config,
     road: Arc<Road>,
-    /// How far the daemon's clock is behind the account's.
+    topic: String,
+    /// How far the daemon's clock is behind the account's, and how far ahead of it.
     clock_behind: Duration,
+    clock_ahead: Duration,
 }
 
 /// One lookup that was answered with a page.
@@ -72,14 +74,19 @@ impl Paused {
         fastrand::seed(1);
         let account = Account::in_process(Settings { clock: Clock::running(START.wall(), 1.0), ..settings });
         let topic = account.add_topic("security");
-        let text = format!(
-            "state_dir = \"/nonexistent\"\n[poll]\ninventory = false\n{poll}\n{tables}\n\
-             [notify.mail]\ntype = \"sns\"\ntopic_arn = \"{topic}\"\nformat = \"json\"\n"
-        );
-        let config = check(&text, "the world's configuration", &Environment::default())
-            .unwrap_or_else(|problems| panic!("{problems}\n{text}"));
-        let road = Arc::default();
-        Self { account, disk: SimulatedDisk::new(), config, road, clock_behind: Duration::ZERO }
+        let config = config(&topic, poll, tables);
+        let (disk, road) = (SimulatedDisk::new(), Arc::default());
+        Self { account, disk, config, road, topic, clock_behind: Duration::ZERO, clock_ahead: Duration::ZERO }
+    }
+
+    /// Other keys and tables for whoever watches next.
+    pub(crate) fn reconfigure(&mut self, poll: &str, tables: &str) {
+        self.config = config(&self.topic, poll, tables);
+    }
+
+    /// Lets the daemon's clock be so far ahead.
+    pub(crate) fn set_clock_ahead(&mut self, by: Duration) {
+        self.clock_ahead = by;
     }
 
     /// Lets the daemon's clock be so far behind.
@@ -104,8 +111,9 @@ impl Paused {
 
     /// Runs the daemon for so many seconds, and stops it.
     pub(crate) async fn watch(&self, secs: u64) {
-        let (stop, clock, behind) = (CancellationToken::new(), self.account.clock().clone(), self.clock_behind);
-        let shown = WallClock::new(move || clock.now().minus(behind));
+        let (stop, clock) = (CancellationToken::new(), self.account.clock().clone());
+        let (behind, ahead) = (self.clock_behind, self.clock_ahead);
+        let shown = WallClock::new(move || clock.now().minus(behind).plus(ahead));
         let outside = Outside::simulated(self.aws().await, shown, self.disk.clone());
         let ending = stop.clone();
         let end = async move {
@@ -205,6 +213,15 @@ impl Paused {
             .credentials_provider(Credentials::new("AKIAOPERATOREXAMPLE1", "not a real key", None, None, "paused"));
         Aws::over(way, loader).await
     }
+}
+
+fn config(topic: &str, poll: &str, tables: &str) -> Config {
+    let text = format!(
+        "state_dir = \"/nonexistent\"\n[poll]\ninventory = false\n{poll}\n{tables}\n\
+         [notify.mail]\ntype = \"sns\"\ntopic_arn = \"{topic}\"\nformat = \"json\"\n"
+    );
+    check(&text, "the world's configuration", &Environment::default())
+        .unwrap_or_else(|problems| panic!("{problems}\n{text}"))
 }
 
 /// The road, as an SDK's client takes it.

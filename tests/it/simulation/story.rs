@@ -105,7 +105,8 @@ impl Story {
         if accounts < 3 && rng.u8(0..4) == 0 {
             sources.push((ACCOUNTS[0].to_owned(), "eu-west-1".to_owned()));
         }
-        let rules = (1..=rng.usize(1..=3)).map(|number| Rule::draw(&format!("rule-{number}"), rng)).collect();
+        let rules =
+            (1..=[1, 1, 2, 3][rng.usize(..4)]).map(|number| Rule::draw(&format!("rule-{number}"), rng)).collect();
         let mut story = Self {
             start: START,
             times,
@@ -121,7 +122,7 @@ impl Story {
             quota: rng.bool(),
             refusals: false,
         };
-        for _ in 0..rng.usize(4..12) {
+        for _ in 0..rng.usize(3..8) {
             story.burst(rng);
         }
         story
@@ -376,7 +377,7 @@ impl Times {
     fn draw(rng: &mut fastrand::Rng) -> Self {
         // Minutes more often than hours, which take longer to play.
         let lateness = 60 * [5, 10, 10, 15, 20, 20, 30, 120][rng.usize(..8)];
-        let interval = lateness / rng.i64(1..5);
+        let interval = lateness / [1, 1, 2, 3, 4][rng.usize(..5)];
         let recheck = if rng.u8(0..4) == 0 { 0 } else { lateness * rng.i64(2..5) };
         let trouble = lateness * rng.i64(3..8);
         Self { interval, lateness, recheck, stale_after: (6 * interval).max(900), trouble }
@@ -416,7 +417,7 @@ impl Rule {
             distinct: distinct.filter(|key| !group_by.contains(key)),
             group_by,
             hold: [0, 30, 300, 900][rng.usize(..4)],
-            update_every: [0, 60, 600][rng.usize(..3)],
+            update_every: [0, 300, 900][rng.usize(..3)],
         }
     }
 

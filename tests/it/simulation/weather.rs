@@ -1,6 +1,7 @@
 //! What goes wrong outside, and when: phases in which some calls are struck, and jumps of the daemon's clock.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use secretwatch::demo::{Account, Call, Fault, Injection, Spoiled};
 use secretwatch::model::WallTime;
@@ -108,6 +109,13 @@ fn sending_fault(rng: &mut fastrand::Rng) -> (Fault, f64) {
 pub(crate) struct Jumps(Vec<(WallTime, i64)>);
 
 impl Jumps {
+    /// It is off by `by` from `from` seconds on, for so many seconds.
+    pub(crate) fn once(story: &Story, (from, length): (i64, i64), by: Duration) -> Self {
+        let at = |secs| story.start.plus(secs).wall();
+        let by = i64::try_from(by.as_millis()).expect("a jump of some days");
+        Self(vec![(at(from), by), (at(from + length), 0)])
+    }
+
     pub(crate) fn draw(story: &Story, rng: &mut fastrand::Rng) -> Self {
         let mut jumps = Vec::new();
         if rng.u8(0..2) == 0 {

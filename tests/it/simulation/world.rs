@@ -102,11 +102,7 @@ impl World {
             account.add_topic(topic);
         }
         let fate = Arc::new(Mutex::new(Fate { between: Some(story.start.wall()), ..Fate::default() }));
-        let world = Self { account, disk: SimulatedDisk::new(), clock, jumps: Arc::new(jumps), mutation, fate };
-        let watching = world.clone();
-        // A world that holds a disk that holds the world: both go with the process, a few kilobytes a seed.
-        world.disk.watch(move |stroke| watching.stroke(stroke));
-        world
+        Self { account, disk: SimulatedDisk::new(), clock, jumps: Arc::new(jumps), mutation, fate }
     }
 
     pub(crate) fn now(&self) -> WallTime {
@@ -131,6 +127,8 @@ impl World {
             fate.crash_at = if let End::CrashAtStep(step) = end { Some(step) } else { None };
             fate.full_at = if let End::DiskFullAtStep(step) = end { Some(step) } else { None };
         }
+        let watching = self.clone();
+        self.disk.watch(move |stroke| watching.stroke(stroke));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.expect("a runtime without a driver for sockets can be made");
         let born = self.now();
@@ -143,6 +141,8 @@ impl World {
             ended
         });
         drop(runtime);
+        // Else the disk would hold the world that holds it.
+        self.disk.watch(|_| Struck::Done);
         self.disk.crash(luck.usize(0..=self.disk.loose()));
         // Whoever is killed meets with errors in its last moment, and may be quicker to say so.
         if self.fate().frozen { Ended::Killed } else { ended }
