@@ -145,7 +145,7 @@ pub async fn run(config: &Config, outside: &Outside, stop: CancellationToken) ->
         let (sender, signal) = watch::channel(Instant::now());
         signals.push(sender);
         let polls = Polls { signal, offset: spread * place };
-        tasks.spawn(watch_source(watch, polls, keeper.clone(), clock.clone(), stop.clone()));
+        tasks.spawn(watch_source(watch, polls, stop.clone()));
     }
     for dispatcher in dispatchers {
         let (queued, stop) = (keeper.queued(), stop.clone());
@@ -336,20 +336,12 @@ fn spacing(gap: Duration, sources: usize) -> Duration {
 }
 
 /// Polls one source, at first when its turn comes and then at each signal, until told to stop.
-async fn watch_source(
-    mut watch: Watch,
-    mut polls: Polls,
-    keeper: Keeper,
-    clock: WallClock,
-    stop: CancellationToken,
-) -> Result<(), StoreError> {
+async fn watch_source(mut watch: Watch, mut polls: Polls, stop: CancellationToken) -> Result<(), StoreError> {
     unless(&stop, tokio::time::sleep(polls.offset)).await;
     while !stop.is_cancelled() {
         polls.seen();
         let limits = Limits { stop: stop.clone(), polls: Some(polls.clone()), deadline: None };
         watch.pass(&limits).await?;
-        let now = clock.now();
-        keeper.run(move |ledger| ledger.tick_after_pass(now)).await?;
         unless(&stop, polls.next()).await;
     }
     Ok(())

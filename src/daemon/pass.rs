@@ -253,8 +253,9 @@ impl Watch {
         self.earliest = Instant::now() + least;
         self.settings.plan.interval = self.settings.cadence.gap(now).max(least);
         let horizon = self.horizon(now);
-        for feed in &mut feeds {
-            feed.coverage = self.coverage(&feed.name, now).await?;
+        let names = feeds.iter().map(|feed| feed.name.clone()).collect();
+        for (feed, coverage) in feeds.iter_mut().zip(self.coverage(names, now).await?) {
+            feed.coverage = coverage;
             feed.density.drop_before(horizon);
             feed.broken = false;
         }
@@ -358,24 +359,24 @@ impl Watch {
         Ok(())
     }
 
-    /// What has been read, without what a clock that jumped makes doubtful.
-    async fn coverage(&self, event_source: &str, now: WallTime) -> Result<Coverage, StoreError> {
-        let (id, name) = (self.source.id.clone(), event_source.to_owned());
+    /// What has been read of each feed, without what a clock that jumped makes doubtful.
+    async fn coverage(&self, names: Vec<String>, now: WallTime) -> Result<Vec<Coverage>, StoreError> {
+        let id = self.source.id.clone();
         let stored = self.keeper.run(move |ledger| {
-            let (coverage, anew) = ledger.coverage(&id, &name, now);
-            if anew {
+            let stored: Vec<_> = names.iter().map(|name| ledger.coverage(&id, name, now)).collect();
+            if stored.iter().any(|(_, anew)| *anew) {
                 ledger.reactivate_rules(now)?;
             }
-            Ok((coverage, anew))
+            Ok(stored)
         });
-        let (coverage, anew) = stored.await?;
-        if anew {
+        let stored = stored.await?;
+        if stored.iter().any(|(_, anew)| *anew) {
             tracing::warn!(
-                source = %self.source.id, event_source, %now,
+                source = %self.source.id, %now,
                 "the clock stands before the beginning of watching; watching begins anew"
             );
         }
-        Ok(coverage)
+        Ok(stored.into_iter().map(|(coverage, _)| coverage).collect())
     }
 
     /// Stops watching what is older than the retention, and says what of it was never read as it should have been. Only
@@ -609,6 +610,7 @@ impl Watch {
             } else if let Some(why) = failure {
                 ledger.not_read_through(&id, why);
             }
+            ledger.tick_after_pass(now)?;
             Ok(ledger.sources().get(&id).and_then(|row| row.visibility.suggest(lateness)))
         });
         if let Some(wider) = suggested.await?
