@@ -26,7 +26,7 @@ use self::weather::Jumps;
 use self::world::{End, Ended, Way, World};
 
 /// Seeds of an ordinary `cargo test`.
-const SEEDS: u64 = 16;
+const SEEDS: u64 = 24;
 
 /// Nobody lives that long.
 const FOR_EVER: WallTime = WallTime(i64::MAX);
