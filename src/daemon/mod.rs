@@ -51,7 +51,7 @@ const TICK: Duration = Duration::from_secs(5);
 const LAST_WORDS: Duration = Duration::from_secs(15);
 
 /// How far back Event history goes.
-const EVENT_HISTORY: Duration = Duration::from_secs(90 * 86_400);
+pub const EVENT_HISTORY: Duration = Duration::from_secs(90 * 86_400);
 
 /// How long a single run delivers, once it has read.
 const DRAIN: Duration = Duration::from_secs(30);

@@ -25,7 +25,7 @@ use super::trouble::trouble;
 use crate::aws::{Identity, Source};
 use crate::config::Cadence;
 use crate::detect::Trouble;
-use crate::model::{Access, EventTime, Span, Unreadable, WallClock, WallTime, read_record};
+use crate::model::{Access, EventTime, Span, Unreadable, WallClock, WallTime, printable, read_record};
 use crate::notify::with_causes;
 use crate::store::{Keeper, StoreError, Taken};
 use crate::trail::{
@@ -59,6 +59,9 @@ const GOING_ON: Duration = Duration::from_secs(5);
 
 /// What is no news is said once in this time.
 const SAY_AGAIN: Duration = Duration::from_secs(86_400);
+
+/// Longest error text that is logged of a question that is nice to have answered, in characters.
+const ERROR_MAX: usize = 300;
 
 /// Who we are is asked again after this long, where nobody would say.
 const IDENTITY_AGAIN: Duration = Duration::from_secs(3600);
@@ -334,7 +337,7 @@ impl Watch {
                 let coverage = Feed::nothing_narrowed(oldest, &self.settings.plan);
                 let (stored, now) = (coverage.clone(), self.local.now());
                 let is_stale = self.keeper.run(move |ledger| {
-                    let is_stale = ledger.is_stale(&id, now);
+                    let is_stale = ledger.is_half_stale(&id, now);
                     if is_stale {
                         ledger.cover(&id, NARROWED, stored)?;
                     }
@@ -672,7 +675,8 @@ impl Watch {
                 self.identity = Some(identity);
             }
             Err(error) => {
-                tracing::info!(source = %self.source.id, error = %with_causes(&error), "own identity unknown");
+                let error = printable(&with_causes(&error), ERROR_MAX);
+                tracing::info!(source = %self.source.id, error, "own identity unknown");
                 self.identity_refused = Some(Instant::now());
             }
         }

@@ -144,8 +144,21 @@ impl fmt::Display for Trouble {
                 let requests = if *in_a_row == 1 { "request" } else { "requests in a row" };
                 write!(f, "AWS throttles the lookups, {in_a_row} {requests} so far")
             }
-            Self::Unreachable(met) => write!(f, "CloudTrail gives no answer that can be read: {met}"),
+            Self::Unreachable(met) => {
+                write!(f, "CloudTrail cannot be reached, or gives no answer that can be read: {met}")
+            }
             Self::Refused(said) => write!(f, "CloudTrail refuses the lookup: {said}"),
+            Self::Behind { seen_per_second, read_per_second, behind, .. }
+                if *seen_per_second * 2.0 < *read_per_second =>
+            {
+                write!(
+                    f,
+                    "it is {} behind and catching up: {} events happen each second, and it can read {}",
+                    in_words(*behind),
+                    rate(*seen_per_second),
+                    rate(*read_per_second)
+                )
+            }
             Self::Behind { seen_per_second, read_per_second, behind, .. } => write!(
                 f,
                 "it is {} behind: {} events happen each second, and it can read {}, each more than once",
@@ -239,7 +252,7 @@ mod tests {
             (
                 Trouble::Unreachable("connection refused".to_owned()),
                 "unreachable",
-                "CloudTrail gives no answer that can be read: connection refused",
+                "CloudTrail cannot be reached, or gives no answer that can be read: connection refused",
                 "firewall",
             ),
             (

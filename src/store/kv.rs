@@ -114,10 +114,14 @@ impl Kv {
         let lock = lock(state_dir)?;
         succeed(state_dir)?;
         let path = state_dir.join(FOLDER);
+        // Whoever made `state_dir` may have left it open to all; this holds who read which secret.
+        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(|source| io("create", &path, source))?;
         let is_new = !path.join("db").exists();
         let disk = Disk { _lock: Some(lock), ..Disk::open(&path)? };
         disk.verify()?;
         if is_new {
+            // Whoever expected one sees that it was lost.
+            tracing::info!(state_dir = %state_dir.display(), "there is no store yet; a new one begins, and looks back by `backfill`");
             disk.persist()?;
             sync_folder(state_dir)?;
         }

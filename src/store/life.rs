@@ -346,9 +346,14 @@ impl Ledger {
     }
 
     /// Whether `source` has not been read through for longer than it may be.
-    #[must_use]
-    pub fn is_stale(&self, source: &SourceId, now: WallTime) -> bool {
+    fn is_stale(&self, source: &SourceId, now: WallTime) -> bool {
         self.unread_for(source, now) > self.settings.stale_after
+    }
+
+    /// Whether it has been for half as long: time to do something about it, so that the alert can say what was done.
+    #[must_use]
+    pub fn is_half_stale(&self, source: &SourceId, now: WallTime) -> bool {
+        self.unread_for(source, now) > self.settings.stale_after / 2
     }
 
     /// For how long `source` has not been read through while it could have been.

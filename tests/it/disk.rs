@@ -59,6 +59,7 @@ async fn a_store_that_is_well() {
     assert_eq!((rows("accesses"), rows("event ids"), rows("incidents")), (45.into(), 45.into(), 3.into()));
     assert_eq!((&survey["damaged"], rows("deliveries done")), (&0.into(), rows("alerts")));
     store(&rig, &["renew"]).await.exits(64).says("--force");
+    store(&rig, &["renew", "--force", "--since", "2y"]).await.exits(64).says("nothing older is read");
     assert_eq!(files(&rig.state_dir()), before, "nothing was changed");
 }
 
