@@ -456,7 +456,7 @@ impl Watch {
                         self.pace.throttled(self.local.now(), 0.5 + fastrand::f64() / 2.0);
                         self.note(trouble(&error, throttles, self.local.now())).await?;
                     }
-                    LookupClass::Transient if faults < MAX_FAULTS => {
+                    LookupClass::Transient | LookupClass::Skewed if faults < MAX_FAULTS => {
                         tracing::debug!(source = %self.source.id, error = %with_causes(&error), "lookup failed; again");
                         self.note(trouble(&error, throttles, self.local.now())).await?;
                         pause(FIRST_FAULT_WAIT * (1 << faults), limits).await?;

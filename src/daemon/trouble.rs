@@ -5,42 +5,20 @@ use std::error::Error;
 use crate::detect::Trouble;
 use crate::model::{WallTime, printable};
 use crate::notify::with_causes;
-use crate::trail::{LookupClass, LookupError, is_skewed};
+use crate::trail::{LookupClass, LookupError};
 
 /// Longest text of AWS's that is kept, in characters.
 const SAID_MAX: usize = 500;
 
-/// How the codes begin by which AWS says that it does not know who is asking.
-const STRANGERS: [&str; 8] = [
-    "UnrecognizedClient",
-    "InvalidClientTokenId",
-    "InvalidAccessKeyId",
-    "InvalidSignature",
-    "SignatureDoesNotMatch",
-    "IncompleteSignature",
-    "MissingAuthenticationToken",
-    "ExpiredToken",
-];
-
-/// How the codes begin by which AWS says that the request was signed at the wrong time.
-const SKEWED: [&str; 3] = ["RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"];
-
 /// The trouble behind `error`, which came when the local clock showed `now`, after so many throttled requests in a row.
 pub(super) fn trouble(error: &LookupError, in_a_row: u32, now: WallTime) -> Trouble {
-    let begins = |codes: &[&str]| {
-        let said = error.reason.as_deref().unwrap_or_default();
-        codes.iter().any(|code| said.starts_with(code))
-    };
     match (error.class, error.date) {
         (LookupClass::Throttled, _) => Trouble::Throttled { in_a_row },
-        (LookupClass::Transient, Some(date)) if begins(&SKEWED) || is_skewed(error.reason.as_deref()) => {
+        (LookupClass::Skewed, Some(date)) => {
             Trouble::Clock { ahead_secs: now.second().0.saturating_sub(date.second().0) }
         }
-        (LookupClass::Transient, _) => Trouble::Unreachable(said(error)),
-        // A denial that has a cause of its own was nobody's answer: nobody was asked, for lack of credentials.
-        (LookupClass::Denied, _) if error.source().is_some() || begins(&STRANGERS) => {
-            Trouble::NoCredentials(said(error))
-        }
+        (LookupClass::Skewed | LookupClass::Transient, _) => Trouble::Unreachable(said(error)),
+        (LookupClass::Stranger, _) => Trouble::NoCredentials(said(error)),
         (LookupClass::Denied, _) => Trouble::Denied(said(error)),
         (LookupClass::TokenRefused | LookupClass::Refused, _) => Trouble::Refused(said(error)),
     }

@@ -293,14 +293,7 @@ impl Ledger {
         self.next_seq += 1;
         let body = if names.is_empty() { Vec::new() } else { rows::encode(alert)? };
         let parts = body.chunks(MAX_VALUE);
-        let delivery = DeliveryRow {
-            incident: alert.incident.clone(),
-            queued: alert.decided,
-            attempts: 0,
-            next_at: alert.decided,
-            parked: false,
-            error: None,
-        };
+        let delivery = DeliveryRow::fresh(&alert.incident, alert.decided);
         self.count_queued(names.len() as u64);
         for name in &names {
             writes.put(keys::queue(name).number(seq).end(), rows::encode(&delivery)?);

@@ -305,14 +305,7 @@ impl Transfer {
 
     /// What becomes of an alert at one of its notifiers. Where nothing is known it is sent (again): its id is the same.
     fn delivery(&mut self, seq: u64, alert: &AlertRow, name: &str, fate: Fate, text: bool) -> Result<(), StoreError> {
-        let fresh = || DeliveryRow {
-            incident: alert.incident.clone(),
-            queued: alert.decided,
-            attempts: 0,
-            next_at: alert.decided,
-            parked: false,
-            error: None,
-        };
+        let fresh = || DeliveryRow::fresh(&alert.incident, alert.decided);
         let lost = || FateRow {
             accepted: None,
             dead: Some(alert.decided),

@@ -138,6 +138,14 @@ pub struct DeliveryRow {
     pub error: Option<String>,
 }
 
+impl DeliveryRow {
+    /// Of an alert that is to be sent as soon as it can be.
+    pub(super) fn fresh(incident: &str, decided: WallTime) -> Self {
+        let incident = incident.to_owned();
+        Self { incident, queued: decided, attempts: 0, next_at: decided, parked: false, error: None }
+    }
+}
+
 /// What became of one alert at one notifier.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FateRow {

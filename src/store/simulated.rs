@@ -41,7 +41,7 @@ pub enum Struck {
 #[derive(Clone, Debug, Default)]
 pub struct SimulatedDisk(Arc<Mutex<Platter>>);
 
-/// What a row's key stands for now; none: it was removed.
+/// What a row's key stands for after a batch; none: it was removed.
 type Batch = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 type Watcher = Box<dyn FnMut(Stroke) -> Struck + Send>;

@@ -113,8 +113,13 @@ pub enum LookupClass {
     Throttled,
     /// Nobody's fault that lasts: ask the same again after a while.
     Transient,
+    /// Signed at the wrong time: ask the same again, since the SDK learns our clock's error from such a reply and signs
+    /// the next request with the server's time.
+    Skewed,
     /// Only the token was bad: start the rest of the reading again without one.
     TokenRefused,
+    /// There is no identity, or none that AWS knows: give the source up for this pass and show it.
+    Stranger,
     /// This account does not let us: give the source up for this pass and show it.
     Denied,
     /// AWS takes the question itself for wrong: give the source up for this pass and show it.
@@ -128,7 +133,9 @@ impl LookupClass {
         match self {
             Self::Throttled => "throttled",
             Self::Transient => "transient",
+            Self::Skewed => "skewed",
             Self::TokenRefused => "token_refused",
+            Self::Stranger => "stranger",
             Self::Denied => "denied",
             Self::Refused => "refused",
         }
@@ -153,7 +160,9 @@ impl fmt::Display for LookupError {
         f.write_str(match self.class {
             LookupClass::Throttled => "cloudtrail throttled the lookup",
             LookupClass::Transient => "cloudtrail lookup failed",
+            LookupClass::Skewed => "cloudtrail refused the lookup for its time",
             LookupClass::TokenRefused => "cloudtrail refused the page token",
+            LookupClass::Stranger => "cloudtrail does not know who is asking",
             LookupClass::Denied => "cloudtrail lookup is not allowed",
             LookupClass::Refused => "cloudtrail refused the lookup",
         })?;
@@ -250,16 +259,19 @@ impl LookupError {
 fn class_of(code: Option<&str>, message: Option<&str>, status: StatusCode) -> LookupClass {
     let code = code.unwrap_or_default();
     let code = code.strip_suffix("Exception").unwrap_or(code);
-    let rate = message.is_some_and(|text| text.contains("Rate exceeded") || text.contains("rate exceeded"));
+    let says = |texts: [&str; 2]| message.is_some_and(|said| texts.iter().any(|text| said.contains(text)));
+    let begins = |codes: &[&str]| codes.iter().any(|begin| code.starts_with(begin));
+    let rate = says(["Rate exceeded", "rate exceeded"]);
     match (code, status.as_u16()) {
         (_, 429) => LookupClass::Throttled,
         (code, _) if rate || code.starts_with("Throttl") => LookupClass::Throttled,
         ("TooManyRequests" | "RequestLimitExceeded" | "SlowDown", _) => LookupClass::Throttled,
         (code, _) if code.ends_with("NextToken") => LookupClass::TokenRefused,
-        _ if is_skewed(message) => LookupClass::Transient,
-        // The SDK learns our clock's error from such a reply and signs the next request with the server's time.
-        ("RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture", _) => LookupClass::Transient,
-        (code, _) if DENIALS.iter().any(|denial| code.starts_with(denial)) => LookupClass::Denied,
+        ("RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture", _) => LookupClass::Skewed,
+        // Under a code that also stands for a wrong key.
+        _ if says(["Signature expired", "Signature not yet current"]) => LookupClass::Skewed,
+        _ if begins(&STRANGERS) => LookupClass::Stranger,
+        _ if begins(&DENIALS) => LookupClass::Denied,
         ("InternalFailure" | "InternalError" | "ServiceUnavailable" | "RequestTimeout", _) => LookupClass::Transient,
         (_, 401 | 403) => LookupClass::Denied,
         (_, 408) => LookupClass::Transient,
@@ -268,18 +280,8 @@ fn class_of(code: Option<&str>, message: Option<&str>, status: StatusCode) -> Lo
     }
 }
 
-/// Whether a signature was refused for its time. The SDK learns our clock's error from such a reply and signs the next
-/// request with the server's time.
-#[must_use]
-pub fn is_skewed(message: Option<&str>) -> bool {
-    message.is_some_and(|text| text.contains("Signature expired") || text.contains("Signature not yet current"))
-}
-
-/// How the codes begin by which AWS says that this caller may not do this here.
-const DENIALS: [&str; 14] = [
-    "AccessDenied",
-    "UnauthorizedOperation",
-    "NotAuthorized",
+/// How the codes begin by which AWS says that it does not know who is asking.
+const STRANGERS: [&str; 8] = [
     "UnrecognizedClient",
     "InvalidClientTokenId",
     "InvalidAccessKeyId",
@@ -288,6 +290,13 @@ const DENIALS: [&str; 14] = [
     "IncompleteSignature",
     "MissingAuthenticationToken",
     "ExpiredToken",
+];
+
+/// How the codes begin by which AWS says that this caller may not do this here.
+const DENIALS: [&str; 6] = [
+    "AccessDenied",
+    "UnauthorizedOperation",
+    "NotAuthorized",
     "OptInRequired",
     "UnsupportedOperation",
     "OperationNotPermitted",
@@ -298,7 +307,7 @@ fn credentials_class(error: &(dyn Error + 'static)) -> Option<LookupClass> {
     let mut chain = std::iter::successors(Some(error), |&error| error.source());
     chain.find_map(|error| error.downcast_ref::<CredentialsError>()).map(|error| match error {
         CredentialsError::ProviderTimedOut(_) => LookupClass::Transient,
-        _ => LookupClass::Denied,
+        _ => LookupClass::Stranger,
     })
 }
 
@@ -449,17 +458,20 @@ mod tests {
             (400, "ExpiredNextTokenException", "", TokenRefused),
             (400, "AccessDeniedException", "not authorized to perform: cloudtrail:LookupEvents", Denied),
             (403, "AccessDenied", "", Denied),
-            (400, "UnrecognizedClientException", "", Denied),
-            (403, "InvalidClientTokenId", "", Denied),
-            (403, "SignatureDoesNotMatch", "", Denied),
+            (400, "UnrecognizedClientException", "", Stranger),
+            (403, "InvalidClientTokenId", "", Stranger),
+            (403, "SignatureDoesNotMatch", "", Stranger),
             (400, "OptInRequired", "", Denied),
             (400, "UnsupportedOperationException", "", Denied),
             (400, "OperationNotPermittedException", "", Denied),
-            (400, "ExpiredTokenException", "the security token has expired", Denied),
+            (400, "ExpiredTokenException", "the security token has expired", Stranger),
             (400, "InvalidTimeRangeException", "", Refused),
             (400, "InvalidLookupAttributesException", "", Refused),
             (400, "SomethingNewException", "", Refused),
-            (400, "RequestTimeTooSkewed", "", Transient),
+            (400, "RequestTimeTooSkewed", "", Skewed),
+            (400, "InvalidSignatureException", "Signature expired: 20260527T184554Z is now earlier than", Skewed),
+            (403, "InvalidSignatureException", "Signature not yet current: 20260527T184554Z", Skewed),
+            (403, "InvalidSignatureException", "the signature does not match", Stranger),
             (500, "InternalFailure", "", Transient),
             (503, "ServiceUnavailable", "", Transient),
         ] {
@@ -514,12 +526,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn missing_credentials_are_a_denial() {
+    async fn without_credentials_nobody_is_asked() {
         let server = Loopback::serving([Answer::new(200, "{}")]).await;
         let empty = server.sdk().into_builder().credentials_provider(NoCredentials::provider()).build();
         let error = Lookup::new((&empty).into()).page(&query(), None).await.unwrap_err();
-        assert_eq!(error.class, LookupClass::Denied, "{error:?}");
-        assert_eq!(error.to_string(), "cloudtrail lookup is not allowed: no credentials could be loaded");
+        assert_eq!(error.class, LookupClass::Stranger, "{error:?}");
+        assert_eq!(error.to_string(), "cloudtrail does not know who is asking: no credentials could be loaded");
         assert!(server.asked().is_empty());
     }
 

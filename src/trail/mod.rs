@@ -29,7 +29,7 @@ pub use coverage::{Coverage, Fresh};
 pub use density::Density;
 pub use depth::Depth;
 pub use files::{Damage, Fault, MAX_FILE_BYTES, Origin, Summary, read_paths};
-pub use lookup::{Filter, Item, Lookup, LookupClass, LookupError, LookupPage, PAGE_EVENTS, Query, is_skewed};
+pub use lookup::{Filter, Item, Lookup, LookupClass, LookupError, LookupPage, PAGE_EVENTS, Query};
 pub use pace::Pace;
 pub use plan::{Budget, Plan, PlanSettings, Planned, Purpose, behind, floor, lost, overdue_recheck, plan};
 pub use reading::{Reading, Step, Stuck};

@@ -188,22 +188,22 @@ mod tests {
         (0..9).for_each(|_| paces[1].throttled(at(0), 1.0));
         let (mut tokens, mut filled, mut served) = (2.0_f64, 0, [0.0; 2]);
         let mut refused = 0.0;
-        for now in (0..3_600_000).step_by(10) {
+        for millis in (0..3_600_000).step_by(10) {
             for (pace, served) in paces.iter_mut().zip(&mut served) {
-                if wait(pace, now) > 0 {
+                if wait(pace, millis) > 0 {
                     continue;
                 }
-                pace.sent(at(now));
-                let arrived = filled.max(now + rng.i64(0..100));
+                pace.sent(at(millis));
+                let arrived = filled.max(millis + rng.i64(0..100));
                 tokens = (tokens + 2.0 * (arrived - filled) as f64 / 1000.0).min(2.0);
                 filled = arrived;
                 if tokens >= 1.0 {
                     tokens -= 1.0;
                     *served += 1.0;
-                    pace.ok(at(now));
+                    pace.ok(at(millis));
                 } else {
                     refused += 1.0;
-                    pace.throttled(at(now), 0.5 + rng.f64() / 2.0);
+                    pace.throttled(at(millis), 0.5 + rng.f64() / 2.0);
                 }
             }
         }

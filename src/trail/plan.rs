@@ -356,14 +356,14 @@ mod tests {
             recheck: Duration::MAX,
             retention: Duration::MAX,
         };
-        for now in [i64::MIN, 0, ZERO * 1000, i64::MAX] {
+        for instant in [i64::MIN, 0, ZERO * 1000, i64::MAX] {
             let coverage = Coverage::new(EventTime(0), settings.lateness, settings.recheck);
             for budget in [Budget::UNLIMITED, Budget { requests: 0.0 }, Budget { requests: f64::NAN }] {
                 let density = Density::new(Some(1e300));
-                let _ = plan(&coverage, &density, WallTime(now), &settings, budget);
+                let _ = plan(&coverage, &density, WallTime(instant), &settings, budget);
             }
-            let _ = lost(&coverage, WallTime(now), &settings);
-            let _ = behind(&coverage, WallTime(now), &settings);
+            let _ = lost(&coverage, WallTime(instant), &settings);
+            let _ = behind(&coverage, WallTime(instant), &settings);
         }
     }
 
