@@ -7,6 +7,7 @@
 mod compose;
 mod incident;
 mod judge;
+mod pattern;
 mod rule;
 mod trouble;
 pub mod window;
@@ -14,6 +15,7 @@ pub mod window;
 pub use compose::{DAEMON_RULE, about_source, alert_id, compose, episode_id, resolved};
 pub use incident::{Incident, IncidentId, State};
 pub use judge::{Change, Removal, Touch, judge, removal};
+pub use pattern::{Clause, Pattern, PatternError};
 pub use rule::{Globs, Group, GroupId, GroupKey, Rule, RuleCard, RuleId, Statistic};
 pub use trouble::Trouble;
 pub use window::Entry;

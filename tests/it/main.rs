@@ -14,6 +14,7 @@ mod late;
 mod ledger;
 mod notifiers;
 mod once;
+mod patterns;
 mod promise;
 mod quota;
 mod rig;
