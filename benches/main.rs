@@ -155,7 +155,7 @@ mod windows {
     }
 
     fn entry(at: EventTime, value: u64) -> Entry {
-        Entry { at, id: Arc::from(at.to_string()), value, reported: false }
+        Entry { at, id: Arc::from(at.to_string()), value, steps: 0, reported: false }
     }
 }
 

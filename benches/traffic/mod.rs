@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use secretwatch::demo::{Caller, Record, SECRETS_MANAGER, Surroundings};
-use secretwatch::detect::{Globs, GroupKey, Rule, Statistic};
+use secretwatch::detect::{Condition, GroupKey, Rule, Statistic};
 use secretwatch::model::{Access, EventTime, Severity, Span, WallTime, read_record};
 use secretwatch::store::{Ledger, LedgerSettings, Recipient, StoreError};
 use secretwatch::trail::{Coverage, SourceId};
@@ -71,11 +71,9 @@ pub(crate) fn every_read() -> Rule {
         severity: Severity::Medium,
         runbook: None,
         notify: vec!["security".to_owned()],
-        events: vec!["GetSecretValue".to_owned()],
-        outcome: None,
-        secrets: Globs::default(),
-        principals: Globs::default(),
-        exclude_principals: Globs::default(),
+        condition: Condition { events: vec!["GetSecretValue".to_owned()], ..Condition::default() },
+        steps: Vec::new(),
+        first_seen: None,
         statistic: Statistic::Sum,
         threshold: 1,
         window: 60,
@@ -88,6 +86,7 @@ pub(crate) fn every_read() -> Rule {
 pub(crate) fn settings(rules: Vec<Rule>) -> LedgerSettings {
     LedgerSettings {
         rules,
+        allowances: Vec::new(),
         recipients: vec![Recipient { name: "security".to_owned(), min_severity: Severity::Info, send_resolved: false }],
         sources: vec![source()],
         event_sources: vec![SECRETS_MANAGER.to_owned()],

@@ -154,6 +154,7 @@ fn settings(config: &Config, sources: &BTreeSet<SourceId>) -> LedgerSettings {
     });
     LedgerSettings {
         rules: rules.collect(),
+        allowances: config.allowances.clone(),
         recipients: vec![Recipient { name: PRINTER.to_owned(), min_severity: Severity::Info, send_resolved: true }],
         sources: sources.iter().cloned().collect(),
         event_sources: config.poll.event_sources.clone(),

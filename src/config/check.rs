@@ -76,6 +76,7 @@ fn root(table: &Table<'_>, env: &Environment, complaints: &Complaints) -> Config
         poll,
         accounts: accounts(table),
         rules: rules.into_iter().map(|read| read.rule).collect(),
+        allowances: Vec::new(),
         notifiers: made,
         heartbeat: heartbeat(table, env),
         status: None,

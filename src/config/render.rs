@@ -12,7 +12,7 @@ use toml::Value;
 
 use super::duration::brief;
 use super::{Account, Cadence, Config, Heartbeat, Notifier, Poll, SnsFormat, Status, Target, Webhook};
-use crate::detect::{Rule, Statistic};
+use crate::detect::{Condition, Rule, Statistic};
 use crate::model::Outcome;
 
 /// What stands for a secret.
@@ -79,11 +79,7 @@ fn rule(out: &mut String, rule: &Rule) -> fmt::Result {
     optional(out, "description", rule.description.as_deref())?;
     pair(out, "severity", rule.severity.word())?;
     optional(out, "runbook", rule.runbook.as_deref())?;
-    pair(out, "events", rule.events.clone())?;
-    pair(out, "outcome", rule.outcome.map_or("any", Outcome::word))?;
-    pair(out, "secrets", rule.secrets.texts().to_vec())?;
-    pair(out, "principals", rule.principals.texts().to_vec())?;
-    pair(out, "exclude_principals", rule.exclude_principals.texts().to_vec())?;
+    condition(out, &rule.condition)?;
     match rule.statistic {
         Statistic::Sum => pair(out, "statistic", "sum")?,
         Statistic::Distinct(key) => writeln!(out, "statistic = {{ distinct = {:?} }}", key.word())?,
@@ -94,6 +90,14 @@ fn rule(out: &mut String, rule: &Rule) -> fmt::Result {
     pair(out, "hold", seconds(rule.hold))?;
     pair(out, "update_every", seconds(rule.update_every))?;
     pair(out, "notify", rule.notify.clone())
+}
+
+fn condition(out: &mut String, condition: &Condition) -> fmt::Result {
+    pair(out, "events", condition.events.clone())?;
+    pair(out, "outcome", condition.outcome.map_or("any", Outcome::word))?;
+    pair(out, "secrets", condition.secrets.texts().to_vec())?;
+    pair(out, "principals", condition.principals.texts().to_vec())?;
+    pair(out, "exclude_principals", condition.exclude_principals.texts().to_vec())
 }
 
 fn notifier(out: &mut String, notifier: &Notifier) -> fmt::Result {

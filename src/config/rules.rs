@@ -6,7 +6,7 @@ use super::check::ENDLESS;
 use super::keys::{RULE, STATISTIC, did_you_mean};
 use super::problem::shown;
 use super::table::{Item, Table};
-use crate::detect::{Globs, GroupKey, Rule, Statistic};
+use crate::detect::{Condition, Globs, GroupKey, Rule, Statistic};
 use crate::model::{Outcome, Severity};
 
 /// Seconds for which an incident stays open, and between two reports of it, where a rule does not say.
@@ -65,7 +65,7 @@ fn default_rule(notifiers: &[String]) -> Rule {
     Rule {
         name: "secret-is-accessed".to_owned(),
         description: Some("A secret's value was read".to_owned()),
-        events: vec!["GetSecretValue".to_owned()],
+        condition: Condition { events: vec!["GetSecretValue".to_owned()], ..Condition::default() },
         ..bare_rule(notifiers)
     }
 }
@@ -78,11 +78,9 @@ fn bare_rule(notifiers: &[String]) -> Rule {
         severity: Severity::Medium,
         runbook: None,
         notify: notifiers.to_vec(),
-        events: Vec::new(),
-        outcome: None,
-        secrets: Globs::default(),
-        principals: Globs::default(),
-        exclude_principals: Globs::default(),
+        condition: Condition::default(),
+        steps: Vec::new(),
+        first_seen: None,
         statistic: Statistic::Sum,
         threshold: 1,
         window: 60,
@@ -95,18 +93,15 @@ fn bare_rule(notifiers: &[String]) -> Rule {
 fn rule<'a>(table: &Table<'a>, notifiers: &[String]) -> RuleRead<'a> {
     table.refuse_the_rest();
     let bare = bare_rule(notifiers);
-    let globs = |key| table.read(key, globs).unwrap_or_default();
     let rule = Rule {
         name: table.required("name", "give the rule a name").and_then(|item| item.name()).unwrap_or(bare.name),
         description: table.read("description", Item::filled),
         severity: table.read("severity", severity).unwrap_or(bare.severity),
         runbook: table.read("runbook", |item| item.text_like("an http or https URL", is_http_url)),
         notify: table.read("notify", |item| notify(item, notifiers)).unwrap_or(bare.notify),
-        events: table.read("events", |item| item.set("event names", event)).unwrap_or_default(),
-        outcome: table.read("outcome", outcome).unwrap_or(bare.outcome),
-        secrets: table.read("secrets", secret_globs).unwrap_or_default(),
-        principals: globs("principals"),
-        exclude_principals: globs("exclude_principals"),
+        condition: condition(table),
+        steps: Vec::new(),
+        first_seen: None,
         statistic: table.read("statistic", statistic).unwrap_or(bare.statistic),
         threshold: table.read("threshold", Item::count).unwrap_or(bare.threshold),
         window: table.read("window", |item| seconds(item, 1)).unwrap_or(bare.window),
@@ -116,6 +111,19 @@ fn rule<'a>(table: &Table<'a>, notifiers: &[String]) -> RuleRead<'a> {
     };
     can_cross(&rule, table);
     RuleRead { rule, window: table.item("window"), hold: table.item("hold") }
+}
+
+/// Which accesses are meant.
+fn condition(table: &Table<'_>) -> Condition {
+    let globs = |key| table.read(key, globs).unwrap_or_default();
+    Condition {
+        events: table.read("events", |item| item.set("event names", event)).unwrap_or_default(),
+        outcome: table.read("outcome", outcome).unwrap_or_default(),
+        secrets: table.read("secrets", secret_globs).unwrap_or_default(),
+        principals: globs("principals"),
+        exclude_principals: globs("exclude_principals"),
+        ..Condition::default()
+    }
 }
 
 /// Within a group that is made by a key there is one value of that key, and no threshold above that is ever met.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::detect::Rule;
+use crate::detect::{Allowance, Rule};
 use crate::model::Severity;
 
 /// The whole configuration.
@@ -20,6 +20,8 @@ pub struct Config {
     pub accounts: Vec<Account>,
     /// What to look for; at least one.
     pub rules: Vec<Rule>,
+    /// What they need not count.
+    pub allowances: Vec<Allowance>,
     /// Where alerts go, by name.
     pub notifiers: BTreeMap<String, Notifier>,
     /// What is told, every so often, that all is well; none: nobody.

@@ -413,7 +413,7 @@ fn defaults() {
     assert_eq!(config.accounts, [own]);
     let [rule] = config.rules.as_slice() else { panic!("one rule") };
     assert_eq!(
-        (rule.name.as_str(), rule.events.as_slice()),
+        (rule.name.as_str(), rule.condition.events.as_slice()),
         ("secret-is-accessed", &["GetSecretValue".to_owned()][..])
     );
     assert_eq!((rule.threshold, rule.window, rule.hold, rule.statistic), (1, 60, 900, Statistic::Sum));
@@ -430,8 +430,11 @@ fn a_rule_of_ones_own_counts_every_event_and_tells_every_notifier() {
         "#,
     );
     let [rule] = config.rules.as_slice() else { panic!("one rule") };
-    assert!(rule.events.is_empty() && rule.secrets.is_empty());
-    assert_eq!((rule.severity, rule.outcome, rule.update_every), (Severity::Medium, Some(Outcome::Denied), 900));
+    assert!(rule.condition.events.is_empty() && rule.condition.secrets.is_empty());
+    assert_eq!(
+        (rule.severity, rule.condition.outcome, rule.update_every),
+        (Severity::Medium, Some(Outcome::Denied), 900)
+    );
     assert_eq!(rule.notify, ["a", "b"]);
 }
 

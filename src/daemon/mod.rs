@@ -420,6 +420,7 @@ async fn close(keeper: Keeper, home: Home) {
 fn ledger_settings(config: &Config, sources: &[Source], awake_since: Option<WallTime>) -> LedgerSettings {
     LedgerSettings {
         rules: config.rules.clone(),
+        allowances: config.allowances.clone(),
         recipients: recipients(config),
         sources: sources.iter().map(|source| source.id.clone()).collect(),
         event_sources: config.poll.event_sources.clone(),

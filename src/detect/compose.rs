@@ -4,10 +4,11 @@
 //! same alerts under the same ids.
 
 use super::RuleCard;
+use super::allow::Allowance;
 use super::incident::{Incident, State};
 use super::rule::Fields;
 use super::trouble::Trouble;
-use crate::model::{Access, Alert, AlertKind, AlertRule, MAX_ACCESSES, MAX_BYTES, SCHEMA, WallTime};
+use crate::model::{Access, Alert, AlertKind, AlertRule, EventTime, MAX_ACCESSES, MAX_BYTES, SCHEMA, WallTime};
 
 /// Room for what is added to an alert after its accesses have been measured: the summary and grown numbers.
 const SLACK: usize = 2_048;
@@ -186,6 +187,43 @@ pub fn about_source(
         summary: String::new(),
     };
     alert.id = alert_id(&alert, 0);
+    alert.summary = alert.summarise();
+    alert
+}
+
+/// What is wrong with an entry of the allow-list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lapse {
+    /// It has run out.
+    Over,
+    /// Nothing has used it for long.
+    Unused,
+}
+
+/// An alert about an entry of the allow-list that somebody should look at.
+#[must_use]
+pub fn about_allowance(allowance: &Allowance, lapse: Lapse, last_used: Option<EventTime>, now: WallTime) -> Alert {
+    let used = last_used.map_or("never".to_owned(), |at| format!("last at {at}"));
+    let Allowance { name, owner, .. } = allowance;
+    let (what, advice) = match lapse {
+        Lapse::Over => (
+            format!("The entry {name:?} of the allow-list, owned by {owner}, has run out; it was used {used}"),
+            "What it allowed counts again. Ask its owner whether it is still right: give it a new date, or remove it.",
+        ),
+        Lapse::Unused => (
+            format!("The entry {name:?} of the allow-list, owned by {owner}, has not been used for 30 days ({used})"),
+            "What nobody uses hides what nobody expects. Ask its owner, and remove it if it is no longer needed.",
+        ),
+    };
+    let mut hash = Fields::new("allowance notice");
+    hash.some(&hex::encode(allowance.id().0));
+    hash.some(&now.to_string());
+    let episode = hex::encode(&hash.end()[..16]);
+    let mut alert = about_source(AlertKind::Notice, &episode, &[("allowance", name)], (0, 0), None, now);
+    alert.rule.severity = crate::model::Severity::Low;
+    alert.rule.description = Some("An entry of the allow-list wants to be looked at".to_owned());
+    alert.statistic = "days not used".to_owned();
+    (alert.reason, alert.advice) = (Some(what), Some(advice.to_owned()));
     alert.summary = alert.summarise();
     alert
 }

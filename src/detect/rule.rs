@@ -3,14 +3,18 @@
 //! A [`Rule`] that exists has been checked by `config`: its globs compile, its window holds at least one second and its
 //! threshold is at least one. Its [`fingerprint`](Rule::fingerprint) covers the keys that affect counting and nothing
 //! else, so that a change of wording never counts anything again.
+//!
+//! What an access adds to a window is its [`Share`]. For a rule with [`steps`](Rule::steps) that is which of them it is
+//! a part of; a rule with [`first_seen`](Rule::first_seen) counts only while a combination is news, which takes a memory
+//! that is not here.
 
 use std::collections::BTreeMap;
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::model::{Access, Outcome, Severity};
+use super::condition::Condition;
+use crate::model::{Access, Severity};
 
 /// One rule of the configuration.
 #[derive(Clone, Debug)]
@@ -25,16 +29,12 @@ pub struct Rule {
     pub runbook: Option<String>,
     /// Names of the notifiers that get its alerts.
     pub notify: Vec<String>,
-    /// Event names that count; none: every event.
-    pub events: Vec<String>,
-    /// The outcome that counts; none: any.
-    pub outcome: Option<Outcome>,
-    /// Globs over the secret's name or ARN; none: all, and accesses that name no secret.
-    pub secrets: Globs,
-    /// Globs over the principal's ARN; none: all.
-    pub principals: Globs,
-    /// Principals that do not count.
-    pub exclude_principals: Globs,
+    /// Which accesses count.
+    pub condition: Condition,
+    /// What has to happen one after the other within the window; none: the statistic alone decides.
+    pub steps: Vec<Step>,
+    /// Only combinations count that are news; none: all.
+    pub first_seen: Option<FirstSeen>,
     /// What is counted.
     pub statistic: Statistic,
     /// The window crosses at this value.
@@ -47,6 +47,43 @@ pub struct Rule {
     pub update_every: i64,
     /// What tells one group from another; none: one group for all.
     pub group_by: Vec<GroupKey>,
+}
+
+/// One step of a sequence: it is taken once the statistic over the accesses that meet its condition reaches the
+/// threshold, counted from the end of the step before.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Which accesses are part of it, besides what the rule itself demands.
+    pub condition: Condition,
+    /// What is counted. All steps of a rule that count distinct values count those of the same key.
+    pub statistic: Statistic,
+    /// The step is taken at this value.
+    pub threshold: u64,
+}
+
+/// Steps that a rule may have.
+pub const MAX_STEPS: usize = 8;
+
+/// What makes a combination of values news.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstSeen {
+    /// Which values make the combination.
+    pub of: Vec<GroupKey>,
+    /// A combination not seen for this long is news again, in seconds.
+    pub memory: i64,
+    /// Nothing is news before this much of the past is known, in seconds.
+    pub learn: i64,
+    /// How far back the Event history is read in order to know it, in seconds.
+    pub seed: i64,
+}
+
+/// What one access adds to a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Share {
+    /// A number for its value in a distinct count; the same for all in a sum.
+    pub value: u64,
+    /// The steps that it is a part of, a bit each; none of them unless the rule has any.
+    pub steps: u8,
 }
 
 /// What alerts tell about a rule, as plain data: it is stored, since the last alert of an incident may be due after the
@@ -81,6 +118,14 @@ pub enum Statistic {
 }
 
 impl Statistic {
+    /// The key whose values are counted.
+    fn key(self) -> Option<GroupKey> {
+        match self {
+            Self::Sum => None,
+            Self::Distinct(key) => Some(key),
+        }
+    }
+
     /// Its name in alerts: `sum`, `distinct secret`.
     #[must_use]
     pub fn words(self) -> String {
@@ -182,8 +227,7 @@ impl GroupKey {
         self.label(access)?;
         let mut hash = Fields::new("value");
         self.feed(access, &mut hash);
-        let [a, b, c, d, e, f, g, h, ..] = hash.end();
-        Some(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+        Some(u64::from_be_bytes(front(hash)))
     }
 }
 
@@ -205,21 +249,17 @@ pub struct GroupId(pub [u8; 16]);
 pub struct RuleId(pub [u8; 8]);
 
 impl Rule {
-    /// Whether `access` counts.
+    /// Whether `access` counts, as far as it alone can tell.
     #[must_use]
     pub fn matches(&self, access: &Access) -> bool {
-        let secret = access.secret.as_ref();
-        (self.events.is_empty() || self.events.contains(&access.event))
-            && self.outcome.is_none_or(|outcome| outcome == access.outcome)
-            && (self.secrets.is_empty()
-                || secret.is_some_and(|secret| {
-                    // By name or by ARN, however the caller spelt it: an ARN can be told from every spelling.
-                    self.secrets.matches(&secret.name)
-                        || self.secrets.matches(&secret.partial_arn())
-                        || secret.requested.as_ref().is_some_and(|text| self.secrets.matches(text))
-                }))
-            && (self.principals.is_empty() || self.principals.matches(&access.principal.key()))
-            && !self.exclude_principals.matches(&access.principal.key())
+        self.condition.matches(access)
+            && (self.steps.is_empty() || self.steps.iter().any(|step| step.condition.matches(access)))
+    }
+
+    /// Whether it has to look at records themselves.
+    #[must_use]
+    pub fn reads_records(&self) -> bool {
+        self.condition.reads_records() || self.steps.iter().any(|step| step.condition.reads_records())
     }
 
     /// The group that `access` falls into.
@@ -230,18 +270,29 @@ impl Rule {
             key.feed(access, &mut hash);
         }
         let labels = self.group_by.iter().map(|key| (key.word().to_owned(), key.label(access))).collect();
-        let mut id = [0; 16];
-        id.copy_from_slice(&hash.end()[..16]);
-        Group { id: GroupId(id), labels }
+        Group { id: GroupId(front(hash)), labels }
     }
 
-    /// What `access` adds to the statistic: a number for its value, or none where it has no value to count.
+    /// What `access`, which matches, adds to a window; none where it has no value to count.
     #[must_use]
-    pub fn value(&self, access: &Access) -> Option<u64> {
-        match self.statistic {
-            Statistic::Sum => Some(0),
-            Statistic::Distinct(key) => key.value(access),
+    pub fn share(&self, access: &Access) -> Option<Share> {
+        if self.steps.is_empty() {
+            let value = self.statistic.key().map_or(Some(0), |key| key.value(access))?;
+            return Some(Share { value, steps: 0 });
         }
+        let counted = self.steps.iter().find_map(|step| step.statistic.key());
+        let value = counted.and_then(|key| key.value(access));
+        let is_part =
+            |step: &Step| step.condition.matches(access) && (step.statistic == Statistic::Sum || value.is_some());
+        let parts = self.steps.iter().enumerate().filter(|(_, step)| is_part(step));
+        let steps = parts.fold(0, |steps, (place, _)| steps | 1_u8.checked_shl(place as u32).unwrap_or(0));
+        (steps != 0).then_some(Share { value: value.unwrap_or(0), steps })
+    }
+
+    /// The value that the statistic over a window must reach: for a sequence, the number of its steps.
+    #[must_use]
+    pub fn goal(&self) -> u64 {
+        if self.steps.is_empty() { self.threshold } else { self.steps.len() as u64 }
     }
 
     /// Two crossing window ends this far apart still belong to one incident, in seconds.
@@ -255,11 +306,7 @@ impl Rule {
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {
         let mut hash = Fields::new("rule");
-        hash.list(&self.events);
-        hash.maybe(self.outcome.map(Outcome::word));
-        hash.list(&self.secrets.texts);
-        hash.list(&self.principals.texts);
-        hash.list(&self.exclude_principals.texts);
+        self.condition.feed(&mut hash);
         hash.some(&self.statistic.words());
         hash.some(&self.threshold.to_string());
         hash.some(&self.window.to_string());
@@ -269,7 +316,30 @@ impl Rule {
         for key in keys {
             hash.some(key);
         }
+        for step in &self.steps {
+            hash.some("step");
+            step.condition.feed(&mut hash);
+            hash.some(&step.statistic.words());
+            hash.some(&step.threshold.to_string());
+        }
+        if let Some(first_seen) = &self.first_seen {
+            hash.some("first_seen");
+            first_seen.feed(&mut hash);
+            hash.some(&first_seen.learn.to_string());
+        }
         hash.end()
+    }
+
+    /// The id of what a rule with `first_seen` has to remember: rules that remember the same share a memory, and one
+    /// whose other keys change keeps its own.
+    #[must_use]
+    pub fn memory(&self) -> Option<MemoryId> {
+        let first_seen = self.first_seen.as_ref()?;
+        let mut hash = Fields::new("memory");
+        self.condition.feed(&mut hash);
+        first_seen.feed(&mut hash);
+        hash.some(&self.window.to_string());
+        Some(MemoryId(front(hash)))
     }
 
     /// What alerts tell about it.
@@ -280,8 +350,8 @@ impl Rule {
             description: self.description.clone(),
             severity: self.severity,
             runbook: self.runbook.clone(),
-            statistic: self.statistic.words(),
-            threshold: self.threshold,
+            statistic: if self.steps.is_empty() { self.statistic.words() } else { "sequence".to_owned() },
+            threshold: self.goal(),
             window: self.window,
             notify: self.notify.clone(),
         }
@@ -293,60 +363,39 @@ impl Rule {
         let mut hash = Fields::new("rule version");
         hash.some(&self.name);
         hash.some(&hex::encode(self.fingerprint()));
-        let mut id = [0; 8];
-        id.copy_from_slice(&hash.end()[..8]);
-        RuleId(id)
+        RuleId(front(hash))
     }
 }
 
-/// A list of globs, of which one must match. `*` also matches `/`, since secrets and roles are named like paths and
-/// `prod/*` is meant to hold all of production.
-#[derive(Clone, Debug, Default)]
-pub struct Globs {
-    texts: Vec<String>,
-    set: GlobSet,
-}
-
-impl Globs {
-    /// Compiles the globs; the error names the first that is none.
-    pub fn new(texts: &[String]) -> Result<Self, globset::Error> {
-        let mut builder = GlobSetBuilder::new();
-        for text in texts {
-            builder.add(GlobBuilder::new(text).literal_separator(false).backslash_escape(true).build()?);
+impl FirstSeen {
+    /// The combination that `access` has, as a hash; none where it lacks one of the values.
+    #[must_use]
+    pub fn combination(&self, access: &Access) -> Option<[u8; 16]> {
+        let mut hash = Fields::new("combination");
+        for key in &self.of {
+            key.label(access)?;
+            key.feed(access, &mut hash);
         }
-        Ok(Self { texts: texts.to_vec(), set: builder.build()? })
+        Some(front(hash))
     }
 
-    /// The same over secrets, where an ARN may be written as the console shows it: what is matched has lost its final
-    /// `-` and six characters, since not every spelling of a secret has them.
-    pub fn of_secrets(texts: &[String]) -> Result<Self, globset::Error> {
-        let mut globs = Self::new(texts)?;
-        let cut = texts.iter().filter_map(|text| {
-            let (head, suffix) = text.rsplit_once('-')?;
-            let is_suffix = suffix.len() == 6 && suffix.chars().all(|c| c.is_ascii_alphanumeric() || c == '?');
-            (text.starts_with("arn:") && is_suffix).then(|| head.to_owned())
-        });
-        globs.set = Self::new(&texts.iter().cloned().chain(cut).collect::<Vec<_>>())?.set;
-        Ok(globs)
+    fn feed(&self, hash: &mut Fields) {
+        let mut keys: Vec<&str> = self.of.iter().map(|key| key.word()).collect();
+        keys.sort_unstable();
+        keys.into_iter().for_each(|key| hash.some(key));
+        hash.some(&self.memory.to_string());
     }
+}
 
-    /// The globs as they were written.
-    #[must_use]
-    pub fn texts(&self) -> &[String] {
-        &self.texts
-    }
+/// The hash of what a memory holds: which accesses, of which values, for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemoryId(pub [u8; 8]);
 
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.texts.is_empty()
-    }
-
-    /// Whether one of them matches.
-    #[must_use]
-    pub fn matches(&self, text: &str) -> bool {
-        self.set.is_match(text)
-    }
+/// As many bytes of a hash as an id has, 32 at most.
+pub(super) fn front<const N: usize>(hash: Fields) -> [u8; N] {
+    let mut front = [0; N];
+    front.iter_mut().zip(hash.end()).for_each(|(to, from)| *to = from);
+    front
 }
 
 /// SHA-256 over a list of texts such that no two different lists give the same input.

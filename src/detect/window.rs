@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Rule, Statistic};
+use super::{Rule, Statistic, sequence};
 use crate::model::{EventTime, Span};
 
 /// One counted access, as much of it as counting needs.
@@ -20,6 +20,8 @@ pub struct Entry {
     pub id: Arc<str>,
     /// What it adds to a distinct count; the same for all in a sum.
     pub value: u64,
+    /// The steps of a sequence that it is a part of, a bit each.
+    pub steps: u8,
     /// Whether an alert has held it already although its window does not show it: a better copy of the record has
     /// moved it here from another group or second. Such an access counts but is never reported again.
     pub reported: bool,
@@ -38,6 +40,9 @@ pub struct Crossing {
 /// window before each of those ends.
 #[must_use]
 pub fn crossings(rule: &Rule, entries: &[Entry], ends: &[Span]) -> Vec<Crossing> {
+    if !rule.steps.is_empty() {
+        return sequence::crossings(rule, entries, ends);
+    }
     let mut found = Vec::new();
     let mut tally = Tally::new(rule.statistic);
     let (mut oldest, mut next) = (0, 0);

@@ -4,9 +4,15 @@
 //! what the store keeps, so it may gain fields but never lose or re-mean one; every field added later needs
 //! `#[serde(default)]`.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{EventTime, Secret, WallTime};
+
+/// The largest record that is kept beside its access, in bytes. Those of Secrets Manager have one or two thousand; with
+/// the longest resource policy that AWS takes they stay below this.
+pub const MAX_RECORD: usize = 32 * 1024;
 
 /// Who did what to which secret, when, from where, with which outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +71,13 @@ pub struct Access {
     /// `addendum.originalEventID` of an `UPDATED_DATA` record: the event that this one repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updates: Option<String>,
+    /// The JSON that it was read from, for filter patterns; none where it is not at hand. Kept beside the access, and
+    /// never a part of what it is serialised to.
+    #[serde(skip)]
+    pub record: Option<Arc<str>>,
+    /// Whether that is larger than [`MAX_RECORD`], and so is never at hand.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub oversize: bool,
 }
 
 /// How an access ended.

@@ -34,6 +34,8 @@ pub enum AlertKind {
     Blind,
     /// It can again.
     Sighted,
+    /// Something about the daemon's own configuration that somebody should look at.
+    Notice,
 }
 
 impl AlertKind {
@@ -47,6 +49,7 @@ impl AlertKind {
             Self::Test => "test",
             Self::Blind => "blind",
             Self::Sighted => "sighted",
+            Self::Notice => "notice",
         }
     }
 }
@@ -127,7 +130,8 @@ pub struct Alert {
     pub accesses_omitted: u64,
     /// The incident in which this one goes on.
     pub merged_into: Option<String>,
-    /// Why it was resolved, if not simply for being over; of a source that is blind, why it is.
+    /// Why it was resolved, if not simply for being over; of a source that is blind, why it is; of a notice, what it is
+    /// about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// What kind of trouble made a source blind, in one word.

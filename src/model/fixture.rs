@@ -22,6 +22,7 @@ pub(crate) fn access(secs: i64) -> Access {
             requested: Some("prod/db-password".to_owned()),
             account: "111122223333".to_owned(),
             region: "us-east-2".to_owned(),
+            tags: None,
         }),
         principal: Principal {
             kind: "AssumedRole".to_owned(),
@@ -46,6 +47,8 @@ pub(crate) fn access(secs: i64) -> Access {
         own: false,
         counts_as: None,
         updates: None,
+        record: None,
+        oversize: false,
     }
 }
 

@@ -16,7 +16,7 @@ mod summary;
 mod text;
 mod time;
 
-pub use access::{Access, Outcome, Principal};
+pub use access::{Access, MAX_RECORD, Outcome, Principal};
 pub use alert::{Alert, AlertKind, AlertRule, MAX_ACCESSES, MAX_BYTES, SCHEMA, Severity};
 pub(crate) use json::{Object, Text};
 pub use record::{Unreadable, read_record};

@@ -8,11 +8,13 @@
 //! Which secret is meant stands in one of four places, depending on who made the call and how it ended; see
 //! [`secret_of`]. Which records are wanted is no question here: that is the business of rules.
 
+use std::sync::Arc;
+
 use super::identity::principal;
 use super::json::{Broken, Object};
 use super::secret::{Secret, SecretArn};
 use super::text::{FREE, NAME, SHORT, clean};
-use super::{Access, EventTime, Outcome, WallTime};
+use super::{Access, EventTime, MAX_RECORD, Outcome, WallTime};
 
 /// A record that makes no sense: kept and counted, never a reason to stop.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +38,11 @@ pub fn read_record(json: &str, seen: WallTime) -> Result<Access, Unreadable> {
     })?;
     let event_id = event_id(&record)?;
     essentials(&record)
-        .map(|(time, event)| access(&record, event_id.clone(), time, event, seen))
+        .map(|(time, event)| {
+            let access = access(&record, event_id.clone(), time, event, seen);
+            let oversize = json.len() > MAX_RECORD;
+            Access { record: (!oversize).then(|| Arc::from(json)), oversize, ..access }
+        })
         .map_err(|reason| Unreadable { event_id: Some(event_id), reason })
 }
 
@@ -90,6 +96,8 @@ fn access(record: &Object<'_>, event_id: String, time: EventTime, event: String,
         own: false,
         counts_as: None,
         updates: updates(record),
+        record: None,
+        oversize: false,
         error,
         error_message,
         event_id,
@@ -550,7 +558,7 @@ mod tests {
             "eventName": "Get\u{7}", "userAgent": "a\u{1b}]0;x\u{7}", "awsRegion": "us\r\n", "sourceIPAddress": "\u{0}",
             "requestParameters": {"secretId": "a\nb"}, "errorMessage": "\u{85}", "errorCode": "\t",
         }));
-        let text = format!("{read:?}");
+        let text = format!("{:?}", Access { record: None, ..read.clone() });
         assert!(!text.contains(char::is_control) && !text.contains("\\u{1") && !text.contains("\\n"), "{text}");
         assert_eq!(read.secret.unwrap().name, "a\u{fffd}b");
     }

@@ -5,6 +5,8 @@
 //! existing secrets is ever asked, so that the same record means the same secret today and after a restart. The price
 //! is that a partial ARN of a secret whose own name ends like such a suffix is read as a full one.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Which secret was meant.
@@ -24,6 +26,10 @@ pub struct Secret {
     /// Its Region: from the ARN, else that of the record.
     #[serde(default)]
     pub region: String,
+    /// Those of its tags that rules ask for, as an inventory knew them when the access was first read; a tag that the
+    /// secret does not have is null. None: no inventory knew the secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<BTreeMap<String, Option<String>>>,
 }
 
 impl Secret {
@@ -38,6 +44,7 @@ impl Secret {
                 requested: None,
                 account: arn.account.to_owned(),
                 region: arn.region.to_owned(),
+                tags: None,
             },
             None => Self {
                 name: text.to_owned(),
@@ -45,6 +52,7 @@ impl Secret {
                 requested: None,
                 account: account.to_owned(),
                 region: region.to_owned(),
+                tags: None,
             },
         }
     }

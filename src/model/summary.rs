@@ -31,6 +31,7 @@ impl Alert {
             AlertKind::Sighted => {
                 format!("No longer blind: secretwatch can read the events of {} again", self.source())
             }
+            AlertKind::Notice => self.reason.clone().unwrap_or_else(|| "secretwatch has something to say".to_owned()),
         };
         printable(&sentence, SUMMARY_MAX)
     }

@@ -73,6 +73,10 @@ pub fn text(alert: &Alert) -> String {
         AlertKind::Sighted => {
             page.paragraph("What happened there in the meantime is read now; alerts about it may follow, late.");
         }
+        AlertKind::Notice => {
+            page.paragraph("What to do:");
+            page.indented(alert.advice.as_deref().unwrap_or("Look at the configuration."));
+        }
     }
     ids(&mut page, alert);
     page.text
@@ -191,6 +195,7 @@ fn rule(page: &mut Page, alert: &Alert) {
 /// What a statistic counts: one of it, several of it.
 fn counted(statistic: &str) -> (String, String) {
     match statistic.strip_prefix("distinct ").map(group_key_words) {
+        None if statistic == "sequence" => ("step".to_owned(), "steps".to_owned()),
         None => ("access".to_owned(), "accesses".to_owned()),
         Some(key) => {
             let many = if key.ends_with('s') { format!("{key}es") } else { format!("{key}s") };

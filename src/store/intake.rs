@@ -12,7 +12,7 @@ use super::kv::{MAX_BATCH, MAX_VALUE, Writes};
 use super::ledger::{ActiveRule, Ledger};
 use super::pack;
 use super::rows::{self, IndexRow, UnreadableRow};
-use crate::detect::{Entry, Group, GroupId, Incident, RuleId, Touch, judge, removal};
+use crate::detect::{Entry, Group, GroupId, Incident, RuleId, Share, Sightings, Touch, judge, removal};
 use crate::model::{Access, EventTime, Outcome, Span, Unreadable, WallTime};
 
 /// Rows that one alert is reckoned to take, apart from those for each notifier.
@@ -71,12 +71,15 @@ pub(super) struct Draft {
     pub(super) accesses: HashMap<String, Access>,
     /// Entries of rules that are in them as reported.
     reported: HashSet<(usize, Arc<str>)>,
+    /// Sightings that are in them, by key.
+    pub(super) sightings: HashMap<Vec<u8>, Sightings>,
     pub(super) now: WallTime,
 }
 
 impl Draft {
     pub(super) fn new(now: WallTime) -> Self {
-        Self { writes: Writes::default(), accesses: HashMap::new(), reported: HashSet::new(), now }
+        let (writes, accesses, reported) = Default::default();
+        Self { writes, accesses, reported, sightings: HashMap::new(), now }
     }
 }
 
@@ -178,7 +181,17 @@ impl Ledger {
 
     /// Counts for the rule at `index` what is stored already.
     pub(super) fn count_stored(&mut self, index: usize, now: WallTime) -> Result<(), StoreError> {
-        let mut from = keys::access(self.rules[index].from, "");
+        self.each_stored(self.rules[index].from, now, |ledger, batch, draft| ledger.count_for(index, batch, draft))
+    }
+
+    /// Shows `each` the accesses that are stored from `from` on, some at a time, and writes what it drafts.
+    pub(super) fn each_stored(
+        &mut self,
+        from: EventTime,
+        now: WallTime,
+        each: impl Fn(&mut Self, &[&Access], &mut Draft) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut from = keys::access(from, "");
         let to = keys::access(EventTime(i64::MAX), "");
         loop {
             let mut batch = Vec::new();
@@ -192,7 +205,7 @@ impl Ledger {
             }
             from.push(0);
             let mut draft = Draft::new(now);
-            self.count_for(index, &batch.iter().collect::<Vec<_>>(), &mut draft)?;
+            each(self, &batch.iter().collect::<Vec<_>>(), &mut draft)?;
             self.write(draft.writes)?;
         }
     }
@@ -240,6 +253,7 @@ impl Ledger {
             );
         }
         let all: Vec<&Access> = accesses.iter().collect();
+        self.note_allowed(&all, &mut draft)?;
         draft.accesses = accesses.iter().map(|access| (access.event_id.clone(), access.clone())).collect();
         for index in 0..self.rules.len() {
             self.count_for(index, &all, &mut draft)?;
@@ -249,9 +263,11 @@ impl Ledger {
 
     /// Counts `accesses` for the rule at `index`, those that it has not counted yet.
     fn count_for(&mut self, index: usize, accesses: &[&Access], draft: &mut Draft) -> Result<(), StoreError> {
+        self.remember(index, accesses, draft)?;
         let mut touches: BTreeMap<GroupId, Touch> = BTreeMap::new();
         for access in accesses {
             if let Some((group, entry)) = self.placed(index, access)
+                && self.is_news(index, access, draft)?
                 && self.kv.row(&keys::matched(self.rules[index].id, group.id, entry.at, &entry.id))?.is_none()
             {
                 touches.entry(group.id).or_insert_with(|| Touch { group, new: Vec::new() }).new.push(entry);
@@ -264,14 +280,14 @@ impl Ledger {
         touches.iter().try_for_each(|touch| self.judge(index, touch, draft))
     }
 
-    /// Where the rule at `index` counts `access`, if it does.
+    /// Where the rule at `index` counts `access`, if it does; whether it is news, if that is asked, is another question.
     fn placed(&self, index: usize, access: &Access) -> Option<(Group, Entry)> {
         let active = &self.rules[index];
-        if access.own || access.time < active.from || !active.rule.matches(access) {
+        if access.own || access.time < active.from || !self.counts(active, access) {
             return None;
         }
-        let value = active.rule.value(access)?;
-        let entry = Entry { at: access.time, id: Arc::from(access.identity()), value, reported: false };
+        let Share { value, steps } = active.rule.share(access)?;
+        let entry = Entry { at: access.time, id: Arc::from(access.identity()), value, steps, reported: false };
         Some((active.rule.group(access), entry))
     }
 
@@ -339,6 +355,7 @@ impl Ledger {
                 taken.note_new(&access);
                 let mut draft = Draft::new(now);
                 self.place_telling(&access, &identity, &mut draft)?;
+                self.note_allowed(&[&access], &mut draft)?;
                 for index in 0..self.rules.len() {
                     self.count_for(index, &[&access], &mut draft)?;
                 }
@@ -429,11 +446,14 @@ impl Ledger {
         if was == is {
             return Ok(());
         }
+        self.remember(index, &[new], draft)?;
         let mut reported = false;
         if let Some((group, entry)) = was {
             reported = self.unmatch(index, group.id, &entry, draft)?;
         }
-        if let Some((group, entry)) = is {
+        if let Some((group, entry)) = is
+            && (reported || self.is_news(index, new, draft)?)
+        {
             self.judge(index, &Touch { group, new: vec![Entry { reported, ..entry }] }, draft)?;
         }
         Ok(())

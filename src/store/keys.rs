@@ -12,7 +12,7 @@
 //! | `a` time:8 id | [`Access`](crate::model::Access), packed by `pack` | every access, under the id it counts by |
 //! | `i` id | time:8 hash:8 flag:1 id, or none if it is the same | every event id seen: where its access lies, and a hash that tells a repeat from another event under the same id; flag 1: only named by another record so far. A record that makes no sense is found by the byte 1 and hash:8 in place of an id |
 //! | `y` time:8 id | [`Access`](crate::model::Access), packed | records that repeat an access counted under another id (cross-account copies, updates) |
-//! | `m` rule:8 group:16 time:8 id | value:8 flags:1 | which accesses a rule counts, by group; flag 1: reported already |
+//! | `m` rule:8 group:16 time:8 id | value:8 flags:1 steps:1, the last only of sequences | which accesses a rule counts, by group; flag 1: reported already; a bit for each step that it is a part of |
 //! | `n` rule:8 group:16 first_end:8 incident:32 | [`Incident`](crate::detect::Incident) | incidents of a group, by time |
 //! | `o` incident:32 | the `n` key | incidents that are open |
 //! | `p` incident:32 segment:8 | list of time and id | covered accesses that no alert holds yet, 150 a segment |
@@ -24,13 +24,16 @@
 //! | `f` seq:8 notifier | [`FateRow`](super::FateRow) | what became of a delivery: accepted, or dead |
 //! | `r` name | [`RuleRow`](super::RuleRow) | the rule's current version |
 //! | `c` account 0 region | [`SourceRow`](super::SourceRow) | a source's coverage, and how late its events became visible |
+//! | `h` memory:8 combination:16 | first:8 last:8, repeated | when rules with `first_seen` saw a combination, as runs |
+//! | `l` allowance:8 | [`AllowanceRow`](super::AllowanceRow) | how an entry of the allow-list was used |
 //! | `u` seen:8 hash:8 | [`UnreadableRow`](super::UnreadableRow) | records that made no sense |
 
-use crate::detect::{GroupId, IncidentId, RuleId};
+use crate::detect::{AllowId, GroupId, IncidentId, MemoryId, RuleId};
 use crate::model::EventTime;
 
-/// The layout described here. Version 1 had accesses unpacked and every id in full; both are read.
-pub(super) const VERSION: u32 = 2;
+/// The layout described here. Version 2 had accesses without their records, version 1 had them unpacked and every id in
+/// full; all are read.
+pub(super) const VERSION: u32 = 3;
 
 pub(super) const META: &[u8] = b"v";
 pub(super) const BATCHES: &[u8] = b"w";
@@ -50,6 +53,8 @@ pub(super) const DELIVERY: u8 = b'd';
 pub(super) const FATE: u8 = b'f';
 pub(super) const RULE: u8 = b'r';
 pub(super) const SOURCE: u8 = b'c';
+pub(super) const SIGHTINGS: u8 = b'h';
+pub(super) const ALLOWANCE: u8 = b'l';
 pub(super) const UNREADABLE: u8 = b'u';
 
 /// A key being put together.
@@ -150,6 +155,14 @@ pub(super) fn pending(id: &IncidentId) -> Key {
 
 pub(super) fn numbered(table: u8, seq: u64) -> Key {
     Key::of(table).number(seq)
+}
+
+pub(super) fn sightings(memory: MemoryId, combination: &[u8; 16]) -> Vec<u8> {
+    Key::of(SIGHTINGS).bytes(&memory.0).bytes(combination).end()
+}
+
+pub(super) fn allowance(id: AllowId) -> Vec<u8> {
+    Key::of(ALLOWANCE).bytes(&id.0).end()
 }
 
 pub(super) fn alert_of(incident: &str, seq: u64) -> Vec<u8> {

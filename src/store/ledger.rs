@@ -11,14 +11,14 @@
 //!
 //! Nothing is durable before [`sync`](Ledger::sync); [`Keeper`](super::Keeper) sees to that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
 use super::kv::{Kv, Writes};
-use super::rows::{self, RuleRow, SourceRow};
+use super::rows::{self, AllowanceRow, RuleRow, SourceRow};
 use super::{SimulatedDisk, StoreError, keys};
-use crate::detect::{Incident, IncidentId, Rule, RuleId, Trouble};
+use crate::detect::{Allowance, Incident, IncidentId, MemoryId, Rule, RuleId, Trouble};
 use crate::model::{EventTime, Severity, WallTime};
 use crate::trail::{Coverage, SourceId, Visibility};
 
@@ -30,6 +30,8 @@ const LAZY_AT_MOST: Duration = Duration::from_secs(60);
 pub struct LedgerSettings {
     /// The rules.
     pub rules: Vec<Rule>,
+    /// What they need not count.
+    pub allowances: Vec<Allowance>,
     /// The notifiers.
     pub recipients: Vec<Recipient>,
     /// The sources that are read.
@@ -69,6 +71,10 @@ pub(super) struct ActiveRule {
     pub(super) id: RuleId,
     pub(super) rule: Rule,
     pub(super) from: EventTime,
+    /// Where it remembers what is no news.
+    pub(super) memory: Option<MemoryId>,
+    /// The allowance that it watches; none: it is one of the configuration's own.
+    pub(super) watches: Option<usize>,
 }
 
 /// Why a source cannot be read through.
@@ -94,6 +100,8 @@ pub struct Ledger {
     pub(super) rules: Vec<ActiveRule>,
     pub(super) open: BTreeMap<IncidentId, Incident>,
     pub(super) sources: BTreeMap<SourceId, SourceRow>,
+    /// How the allowances were used, in their order.
+    pub(super) allowances: Vec<AllowanceRow>,
     pub(super) next_seq: u64,
     /// Where watching begins in a store that was renewed, while it is being opened for the first time.
     beginning: Option<EventTime>,
@@ -140,6 +148,7 @@ impl Ledger {
             rules: Vec::new(),
             open: BTreeMap::new(),
             sources: BTreeMap::new(),
+            allowances: Vec::new(),
             troubles: BTreeMap::new(),
             queued: 0,
             unsynced: false,
@@ -152,6 +161,7 @@ impl Ledger {
         ledger.write(writes)?;
         ledger.load_open()?;
         ledger.load_sources(now)?;
+        ledger.load_allowances(now)?;
         ledger.activate_rules(now)?;
         if ledger.beginning.take().is_some() {
             let mut writes = Writes::default();
@@ -292,6 +302,7 @@ impl Ledger {
                 row.coverage.values_mut().for_each(|coverage| *coverage = anew.clone());
                 row.read_through = None;
                 row.visibility = Visibility::default();
+                (row.known, row.seeding) = (None, None);
             }
         })?;
         Ok(moved)
@@ -312,7 +323,11 @@ impl Ledger {
         Coverage::new(since, self.settings.lateness, self.settings.recheck)
     }
 
-    fn update_source(&mut self, source: &SourceId, change: impl FnOnce(&mut SourceRow)) -> Result<(), StoreError> {
+    pub(super) fn update_source(
+        &mut self,
+        source: &SourceId,
+        change: impl FnOnce(&mut SourceRow),
+    ) -> Result<(), StoreError> {
         let Some(mut row) = self.sources.get(source).cloned() else { return Ok(()) };
         change(&mut row);
         self.write_source(source, row, Writes::default())
@@ -378,6 +393,8 @@ impl Ledger {
                     blind: None,
                     visibility: Visibility::default(),
                     per_second: BTreeMap::new(),
+                    known: None,
+                    seeding: None,
                 },
             };
             self.sources.insert(source.clone(), row);
@@ -393,6 +410,7 @@ impl Ledger {
                     coverage.discard_after(now);
                 }
             })?;
+            self.begin_seeding(&source, now)?;
         }
         Ok(())
     }
@@ -401,7 +419,9 @@ impl Ledger {
     /// on, and ends the incidents of the one before it. Can be interrupted anywhere and done again.
     fn activate_rules(&mut self, now: WallTime) -> Result<(), StoreError> {
         let stored = self.rule_rows()?;
-        for rule in self.settings.rules.clone() {
+        let rules = self.all_rules();
+        let names: HashSet<String> = rules.iter().map(|(rule, _)| rule.name.clone()).collect();
+        for (rule, watches) in rules {
             let row = stored.get(&rule.name).filter(|row| row.id == rule.id());
             if row.is_none() && stored.contains_key(&rule.name) {
                 self.close_incidents(&stored[&rule.name], "rule changed", now)?;
@@ -420,15 +440,17 @@ impl Ledger {
             });
             row.card = rule.card();
             self.write_rule(&rule.name, &row)?;
-            self.rules.push(ActiveRule { id: row.id, from: row.from, rule: rule.clone() });
+            let memory = rule.memory();
+            self.rules.push(ActiveRule { id: row.id, from: row.from, rule: rule.clone(), memory, watches });
             if !row.ready {
+                self.remember_stored(self.rules.len() - 1, now)?;
                 self.count_stored(self.rules.len() - 1, now)?;
                 row.ready = true;
                 self.write_rule(&rule.name, &row)?;
             }
         }
         for (name, row) in &stored {
-            if !self.settings.rules.iter().any(|rule| rule.name == *name) {
+            if !names.contains(name) {
                 self.close_incidents(row, "rule removed", now)?;
                 let mut writes = Writes::default();
                 writes.remove(rule_key(name));
@@ -436,6 +458,13 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+
+    /// The rules of the configuration, and those that watch its allowances.
+    fn all_rules(&self) -> Vec<(Rule, Option<usize>)> {
+        let LedgerSettings { rules, allowances, .. } = &self.settings;
+        let watches = allowances.iter().enumerate().filter_map(|(place, it)| Some((it.watch(rules)?, Some(place))));
+        rules.iter().map(|rule| (rule.clone(), None)).chain(watches).collect()
     }
 
     /// Lets rules that would begin to count after `now` begin anew: the clock that they were activated by has been set
@@ -446,7 +475,7 @@ impl Ledger {
             if self.rules[index].from <= now.second() {
                 continue;
             }
-            let ActiveRule { id, rule, from: begins } = &mut self.rules[index];
+            let ActiveRule { id, rule, from: begins, .. } = &mut self.rules[index];
             *begins = from;
             let (name, card) = (rule.name.clone(), rule.card());
             let mut row = RuleRow { id: *id, activated: now, from, ready: false, card };

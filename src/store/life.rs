@@ -41,6 +41,7 @@ impl Ledger {
         self.ticked = now;
         self.forget_the_future(now);
         self.notice_blindness(now)?;
+        self.notice_lapses(now)?;
         self.flush_now_and_then(now);
         let mut open: Vec<_> =
             self.open.values().map(|incident| (incident.first_access, incident.id.clone())).collect();
@@ -286,6 +287,11 @@ impl Ledger {
             .map(|recipient| recipient.name.clone())
             .collect();
         self.queue_for(alert, names, writes)
+    }
+
+    /// The same for an alert about the daemon itself.
+    pub(super) fn queue_for_everybody(&mut self, alert: &Alert, writes: &mut Writes) -> Result<(), StoreError> {
+        self.queue(alert, &Audience::Everybody, writes)
     }
 
     fn queue_for(&mut self, alert: &Alert, names: Vec<String>, writes: &mut Writes) -> Result<(), StoreError> {

@@ -7,6 +7,7 @@
 //! Absent on purpose: what counts and what an incident is (`detect`), which span to read next (`trail`), and how an
 //! alert is sent (`notify`).
 
+mod allowances;
 mod copy;
 mod error;
 mod health;
@@ -16,6 +17,7 @@ mod keys;
 mod kv;
 mod ledger;
 mod life;
+mod news;
 mod outbox;
 mod pack;
 mod prune;
@@ -29,9 +31,10 @@ pub use health::{Health, Staleness, Waiting};
 pub use intake::Taken;
 pub use keeper::{Home, Keeper};
 pub use ledger::{Ledger, LedgerSettings, Recipient};
+pub use news::Past;
 pub use outbox::{Delivery, Next, Settlement};
 pub use prune::Sweep;
 pub use renew::{Renewal, Renewed, renew};
-pub use rows::{AlertRow, Blindness, DeliveryRow, FateRow, RuleRow, SourceRow, UnreadableRow};
+pub use rows::{AlertRow, AllowanceRow, Blindness, DeliveryRow, FateRow, RuleRow, Seeding, SourceRow, UnreadableRow};
 pub use simulated::{SimulatedDisk, Stroke, Struck};
 pub use survey::{Damage, Survey, TableSize, survey};

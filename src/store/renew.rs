@@ -17,7 +17,7 @@ use super::keys::{self, Key};
 use super::kv::{self, FOLDER, Kv, MAX_BATCH, Row, SUCCESSOR, Writes};
 use super::ledger::check_version;
 use super::pack::unpack;
-use super::rows::{self, AlertRow, DeliveryRow, FateRow, IndexRow, RuleRow, SourceRow, UnreadableRow};
+use super::rows::{self, AlertRow, AllowanceRow, DeliveryRow, FateRow, IndexRow, RuleRow, SourceRow, UnreadableRow};
 use super::survey::{TABLES, look_at, store_in, text_of};
 use super::{StoreError, intake};
 use crate::detect::{GroupId, Incident, RuleId, State};
@@ -178,6 +178,8 @@ impl Transfer {
         self.each(old, keys::UNREADABLE, Self::unreadable)?;
         self.each(old, keys::RULE, Self::rule)?;
         self.each(old, keys::SOURCE, Self::source)?;
+        self.each(old, keys::SIGHTINGS, Self::sightings)?;
+        self.each(old, keys::ALLOWANCE, Self::allowance)?;
         self.each(old, keys::INCIDENT, Self::note_incident)?;
         self.write()?;
         self.each(old, keys::ALERT, Self::alert)?;
@@ -254,6 +256,7 @@ impl Transfer {
     fn source(&mut self, _: &Kv, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         let Ok(mut row) = rows::decode::<SourceRow>(key, value) else { return Ok(()) };
         row.coverage.clear();
+        row.seeding = None;
         let known = row.read_through.unwrap_or(row.created);
         self.read_through = Some(self.read_through.map_or(known, |first| first.min(known)));
         self.put(key.to_vec(), rows::encode(&row)?)
@@ -321,6 +324,15 @@ impl Transfer {
         }
     }
 
+    fn sightings(&mut self, _: &Kv, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        if rows::sightings(key, value).is_ok() { self.put(key.to_vec(), value.to_vec()) } else { Ok(()) }
+    }
+
+    fn allowance(&mut self, _: &Kv, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        let is_sound = rows::decode::<AllowanceRow>(key, value).is_ok();
+        if is_sound { self.put(key.to_vec(), value.to_vec()) } else { Ok(()) }
+    }
+
     /// Marks what an alert holds, so that it is never told again.
     fn mark_reported(&mut self, old: &Kv, alert: &AlertRow, ids: &[String]) -> Result<(), StoreError> {
         for id in ids {
@@ -332,9 +344,8 @@ impl Transfer {
             match self.incidents.get(&alert.incident) {
                 Some(known) => {
                     let key = keys::matched(known.rule, known.group, at, &identity);
-                    let value = old.row(&key).ok().flatten().filter(|value| value.len() == 9);
-                    let value = value.map_or(vec![0; 8], |value| value[..8].to_vec());
-                    self.put(key, [&value[..], &[1]].concat())?;
+                    let value = old.row(&key).ok().flatten().filter(|value| rows::entry(&key, value).is_ok());
+                    self.put(key, rows::as_reported(&value.unwrap_or_default()))?;
                 }
                 None => {
                     self.told_by.insert((alert.rule.clone(), identity));
@@ -382,7 +393,7 @@ impl Transfer {
         let name = rule.and_then(|rule| self.rules.get(&rule).cloned()).unwrap_or_default();
         let is_lost = self.new.row(&keys::access(entry.at, &entry.id))?.is_none();
         if entry.reported || is_lost || self.told_by.contains(&(name, entry.id.to_string())) {
-            self.put(key.to_vec(), [&value[..8], &[1]].concat())?;
+            self.put(key.to_vec(), rows::as_reported(value))?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use super::keys;
-use crate::detect::{Entry, RuleCard, RuleId};
+use crate::detect::{Entry, RuleCard, RuleId, Sightings};
 use crate::model::{Alert, AlertKind, EventTime, Severity, WallTime};
 use crate::trail::{Coverage, Visibility};
 
@@ -61,6 +61,8 @@ pub(super) fn entry(key: &[u8], value: &[u8]) -> Result<Entry, StoreError> {
             id: Arc::from(keys::text_at(key, 33)?),
             value: keys::number_at(value, 0)?,
             reported: *value.get(8)? != 0,
+            // Rows of rules without steps end here.
+            steps: value.get(9).copied().unwrap_or(0),
         })
     };
     read().ok_or_else(|| damaged(format!("match row {}", hex::encode(key))))
@@ -69,7 +71,44 @@ pub(super) fn entry(key: &[u8], value: &[u8]) -> Result<Entry, StoreError> {
 pub(super) fn entry_value(entry: &Entry) -> Vec<u8> {
     let mut value = entry.value.to_be_bytes().to_vec();
     value.push(u8::from(entry.reported));
+    if entry.steps != 0 {
+        value.push(entry.steps);
+    }
     value
+}
+
+/// The value of a match row, as one that has been reported.
+pub(super) fn as_reported(value: &[u8]) -> Vec<u8> {
+    let mut value = value.to_vec();
+    value.resize(value.len().max(9), 0);
+    value[8] = 1;
+    value
+}
+
+pub(super) fn sightings(key: &[u8], value: &[u8]) -> Result<Sightings, StoreError> {
+    let run = |run: &[u8]| keys::time_at(run, 0).zip(keys::time_at(run, 8));
+    let runs: Option<Vec<_>> = value.chunks(16).map(run).collect();
+    runs.map(Sightings::from_runs).ok_or_else(|| damaged(format!("sightings row {}", hex::encode(key))))
+}
+
+pub(super) fn sightings_value(sightings: &Sightings) -> Vec<u8> {
+    let bytes = |(first, last): &(EventTime, EventTime)| [keys::time_bytes(*first), keys::time_bytes(*last)].concat();
+    sightings.runs().iter().flat_map(bytes).collect()
+}
+
+/// How an entry of the allow-list was used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllowanceRow {
+    /// When it was first configured.
+    pub created: WallTime,
+    /// How many accesses it has kept from rules.
+    pub used: u64,
+    /// When the last of them happened.
+    pub last_used: Option<EventTime>,
+    /// Until when it was valid when that was said to be over.
+    pub told_over: Option<EventTime>,
+    /// When it was said last that it is not used.
+    pub told_unused: Option<WallTime>,
 }
 
 /// A covered access that no alert holds yet.
@@ -193,6 +232,21 @@ pub struct SourceRow {
     /// How many events a second it has, by event source: what a process that begins plans by.
     #[serde(default)]
     pub per_second: BTreeMap<String, f64>,
+    /// From here on everything is known, though it was read before watching began.
+    #[serde(default)]
+    pub known: Option<EventTime>,
+    /// What is still being read in order to know it.
+    #[serde(default)]
+    pub seeding: Option<Seeding>,
+}
+
+/// The past, as far as it is read for rules that tell what is new.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Seeding {
+    /// From here on.
+    pub from: EventTime,
+    /// What has been read of it, by event source.
+    pub coverage: BTreeMap<String, Coverage>,
 }
 
 /// A source that cannot be read through.

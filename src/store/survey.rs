@@ -13,7 +13,9 @@ use super::keys::{self, Key};
 use super::kv::{self, FOLDER, Kv, SUCCESSOR};
 use super::ledger::check_version;
 use super::pack::unpack;
-use super::rows::{self, AlertRow, DeliveryRow, FateRow, IndexRow, Pending, RuleRow, SourceRow, UnreadableRow};
+use super::rows::{
+    self, AlertRow, AllowanceRow, DeliveryRow, FateRow, IndexRow, Pending, RuleRow, SourceRow, UnreadableRow,
+};
 use super::{StoreError, intake};
 use crate::detect::{Incident, State};
 use crate::model::{Access, Alert, EventTime};
@@ -22,7 +24,7 @@ use crate::model::{Access, Alert, EventTime};
 const TOLD: usize = 50;
 
 /// Every table, in the order in which it is shown, and what an operator calls it.
-pub(super) const TABLES: [(u8, &str); 19] = [
+pub(super) const TABLES: [(u8, &str); 21] = [
     (keys::ACCESS, "accesses"),
     (keys::INDEX, "event ids"),
     (keys::COPY, "further records of an access"),
@@ -38,6 +40,8 @@ pub(super) const TABLES: [(u8, &str); 19] = [
     (keys::FATE, "deliveries done"),
     (keys::RULE, "rules"),
     (keys::SOURCE, "sources"),
+    (keys::SIGHTINGS, "combinations seen"),
+    (keys::ALLOWANCE, "uses of the allow-list"),
     (keys::UNREADABLE, "records that made no sense"),
     (keys::META[0], "schema version"),
     (keys::BATCHES[0], "number of writes"),
@@ -202,6 +206,8 @@ impl Look<'_> {
             keys::FATE => decode::<FateRow>(value).and_then(|_| self.part_of_alert(key)),
             keys::RULE => is(decode::<RuleRow>(value)?.card.name.as_bytes() == &key[1..], "it names another rule"),
             keys::SOURCE => decode::<SourceRow>(value).map(drop),
+            keys::SIGHTINGS => rows::sightings(key, value).map(drop).map_err(|_| "it makes no sense".to_owned()),
+            keys::ALLOWANCE => decode::<AllowanceRow>(value).map(drop),
             keys::UNREADABLE => {
                 decode::<UnreadableRow>(value)?;
                 let hash = key.get(9..).unwrap_or_default();

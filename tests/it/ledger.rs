@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use secretwatch::detect::{GroupKey, Rule, Trouble};
+use secretwatch::detect::{Condition, GroupKey, Rule, Trouble};
 use secretwatch::model::{Access, Alert, AlertKind, EventTime, MAX_ACCESSES, MAX_BYTES, Severity, Span, WallTime};
 use secretwatch::store::{Ledger, LedgerSettings, Next, Recipient, Settlement, StoreError, Sweep};
 use secretwatch::trail::SourceId;
@@ -284,7 +284,7 @@ fn the_same_id_with_another_content_is_named_and_the_first_stands() {
 
 #[test]
 fn own_inventory_calls_are_kept_and_not_counted() {
-    let every = Rule { events: Vec::new(), ..rule("r") };
+    let every = Rule { condition: Condition::default(), ..rule("r") };
     let mut ledger = ledger(vec![every]);
     let own = Access { own: true, event: "ListSecrets".to_owned(), ..access("e", START, "s", "p") };
     assert!(take(&mut ledger, vec![own], now()).is_empty());
@@ -559,11 +559,11 @@ fn a_store_from_the_future_and_one_that_is_in_use_are_refused() {
     assert!(matches!(open(), Err(StoreError::Locked(path)) if path == dir.path()));
     drop(held);
     let db = sled_in(dir.path());
-    db.insert(b"v", &3u32.to_be_bytes()).unwrap();
+    db.insert(b"v", &4u32.to_be_bytes()).unwrap();
     db.flush().unwrap();
     drop(db);
     let Err(error) = open() else { panic!("opened") };
-    assert!(matches!(error, StoreError::Newer { found: 3, known: 2, .. }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 4, known: 3, .. }), "{error}");
 }
 
 /// The store itself, once the ledger has let go of it: sled does that in the background.

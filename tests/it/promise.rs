@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use secretwatch::detect::{Globs, GroupKey, Rule, Statistic};
+use secretwatch::detect::{self, Condition, GroupKey, Rule, Statistic};
 use secretwatch::model::{
     Access, Alert, AlertKind, EventTime, MAX_ACCESSES, Outcome, Principal, Secret, Severity, Span, WallTime,
 };
@@ -24,11 +24,9 @@ pub(crate) fn rule(name: &str) -> Rule {
         severity: Severity::Medium,
         runbook: None,
         notify: vec!["all".to_owned()],
-        events: vec!["GetSecretValue".to_owned()],
-        outcome: None,
-        secrets: Globs::default(),
-        principals: Globs::default(),
-        exclude_principals: Globs::default(),
+        condition: Condition { events: vec!["GetSecretValue".to_owned()], ..Condition::default() },
+        steps: Vec::new(),
+        first_seen: None,
         statistic: Statistic::Sum,
         threshold: 1,
         window: 60,
@@ -52,6 +50,7 @@ pub(crate) fn access(id: &str, at: i64, secret: &str, principal: &str) -> Access
             requested: Some(secret.to_owned()),
             account: "111122223333".to_owned(),
             region: "us-east-1".to_owned(),
+            tags: None,
         }),
         principal: Principal {
             kind: "IAMUser".to_owned(),
@@ -76,6 +75,8 @@ pub(crate) fn access(id: &str, at: i64, secret: &str, principal: &str) -> Access
         own: false,
         counts_as: None,
         updates: None,
+        record: None,
+        oversize: false,
     }
 }
 
@@ -86,6 +87,7 @@ pub(crate) fn source() -> SourceId {
 pub(crate) fn settings(rules: Vec<Rule>) -> LedgerSettings {
     LedgerSettings {
         rules,
+        allowances: Vec::new(),
         recipients: vec![Recipient { name: "all".to_owned(), min_severity: Severity::Info, send_resolved: true }],
         sources: vec![source()],
         event_sources: vec![EVENT_SOURCE.to_owned()],
@@ -108,9 +110,62 @@ pub(crate) fn drain(ledger: &mut Ledger, now: WallTime) -> Vec<Alert> {
     alerts
 }
 
+/// Whether the accesses of one window are enough.
+fn crosses(rule: &Rule, window: &[&&Access]) -> bool {
+    if !rule.steps.is_empty() {
+        let mut window: Vec<&Access> = window.iter().map(|a| **a).collect();
+        window.sort_by_key(|a| a.time);
+        return follow_each_other(rule, &mut window, 0);
+    }
+    let value = match rule.statistic {
+        Statistic::Sum => window.len(),
+        Statistic::Distinct(_) => window.iter().map(|a| rule.share(a)).collect::<BTreeSet<_>>().len(),
+    };
+    value as u64 >= rule.threshold
+}
+
+/// Whether the steps are taken one after the other in any order of `window` that keeps the order of time: those from
+/// `place` on are tried in each.
+fn follow_each_other(rule: &Rule, window: &mut [&Access], place: usize) -> bool {
+    if place == window.len() {
+        return are_taken(rule, window);
+    }
+    (place..window.len()).take_while(|&other| window[other].time == window[place].time).collect::<Vec<_>>().iter().any(
+        |&other| {
+            window.swap(place, other);
+            let found = follow_each_other(rule, window, place + 1);
+            window.swap(place, other);
+            found
+        },
+    )
+}
+
+/// Whether the steps are taken by accesses in exactly this order, each by as few as it needs.
+fn are_taken(rule: &Rule, order: &[&Access]) -> bool {
+    let mut steps = rule.steps.iter().peekable();
+    let mut taken: Vec<&Access> = Vec::new();
+    for access in order {
+        let Some(step) = steps.peek() else { return true };
+        if step.condition.matches(access) {
+            taken.push(access);
+        }
+        let value = match step.statistic {
+            Statistic::Sum => taken.len(),
+            Statistic::Distinct(_) => {
+                taken.iter().filter_map(|a| Some(&a.secret.as_ref()?.name)).collect::<BTreeSet<_>>().len()
+            }
+        };
+        if value as u64 >= step.threshold {
+            steps.next();
+            taken.clear();
+        }
+    }
+    steps.peek().is_none()
+}
+
 /// The ids of the accesses in crossing windows, worked out from the definition alone.
 fn naive(rule: &Rule, accesses: &[Access]) -> BTreeSet<String> {
-    let counted: Vec<&Access> = accesses.iter().filter(|a| rule.matches(a) && rule.value(a).is_some()).collect();
+    let counted: Vec<&Access> = accesses.iter().filter(|a| rule.matches(a) && rule.share(a).is_some()).collect();
     let mut covered = BTreeSet::new();
     for end in &counted {
         let window: Vec<&&Access> = counted
@@ -118,11 +173,7 @@ fn naive(rule: &Rule, accesses: &[Access]) -> BTreeSet<String> {
             .filter(|a| rule.group(a).labels == rule.group(end).labels)
             .filter(|a| end.time.0 - rule.window < a.time.0 && a.time <= end.time)
             .collect();
-        let value = match rule.statistic {
-            Statistic::Sum => window.len(),
-            Statistic::Distinct(_) => window.iter().map(|a| rule.value(a)).collect::<BTreeSet<_>>().len(),
-        };
-        if value as u64 >= rule.threshold {
+        if crosses(rule, &window) {
             covered.extend(window.iter().map(|a| a.event_id.clone()));
         }
     }
@@ -132,19 +183,14 @@ fn naive(rule: &Rule, accesses: &[Access]) -> BTreeSet<String> {
 /// How many incidents there are in the end, from the definition alone.
 fn naive_incidents(rule: &Rule, accesses: &[Access]) -> usize {
     let mut ends: BTreeMap<_, Vec<i64>> = BTreeMap::new();
-    let counted: Vec<&Access> = accesses.iter().filter(|a| rule.matches(a) && rule.value(a).is_some()).collect();
+    let counted: Vec<&Access> = accesses.iter().filter(|a| rule.matches(a) && rule.share(a).is_some()).collect();
     for end in &counted {
-        let window: Vec<_> = counted
+        let window: Vec<&&Access> = counted
             .iter()
             .filter(|a| rule.group(a).labels == rule.group(end).labels)
             .filter(|a| end.time.0 - rule.window < a.time.0 && a.time <= end.time)
-            .map(|a| rule.value(a))
             .collect();
-        let value = match rule.statistic {
-            Statistic::Sum => window.len(),
-            Statistic::Distinct(_) => window.into_iter().collect::<BTreeSet<_>>().len(),
-        };
-        if value as u64 >= rule.threshold {
+        if crosses(rule, &window) {
             ends.entry(rule.group(end).labels).or_default().push(end.time.0);
         }
     }
@@ -260,6 +306,44 @@ fn rules() -> impl Strategy<Value = Rule> {
     )
 }
 
+fn step(events: &[&str], statistic: Statistic, threshold: u64) -> detect::Step {
+    let events = events.iter().map(|&event| event.to_owned()).collect();
+    detect::Step { condition: Condition { events, ..Condition::default() }, statistic, threshold }
+}
+
+/// Sequences over what [`busy_accesses`] makes: with steps that share accesses, with one that counts distinct values, and
+/// with three.
+fn sequences() -> impl Strategy<Value = Rule> {
+    let steps = (1u64..3, 1u64..3, 1u64..3, 0..4u8).prop_map(|(a, b, c, kind)| match kind {
+        0 => vec![step(&["A"], Statistic::Sum, a), step(&["B"], Statistic::Sum, b)],
+        1 => vec![step(&["A", "B"], Statistic::Sum, a), step(&["B", "C"], Statistic::Sum, b)],
+        2 => vec![step(&["A"], Statistic::Sum, a), step(&["B"], Statistic::Distinct(GroupKey::Secret), b)],
+        _ => vec![step(&["A"], Statistic::Sum, a), step(&["B"], Statistic::Sum, b), step(&["C"], Statistic::Sum, c)],
+    });
+    let group_by = prop_oneof![Just(vec![]), Just(vec![GroupKey::Principal])];
+    (steps, group_by, 1i64..40, 0i64..60, 0i64..2000).prop_map(|(steps, group_by, window, hold, update_every)| Rule {
+        condition: Condition::default(),
+        steps,
+        group_by,
+        window,
+        hold,
+        update_every,
+        ..rule("r")
+    })
+}
+
+/// Accesses of three kinds, a few of them in one second.
+fn busy_accesses() -> impl Strategy<Value = Vec<Access>> {
+    prop::collection::vec((0i64..150, 0..3u8, 0..2u8, 0..4usize), 1..24).prop_map(|all| {
+        let one = |(i, (at, secret, principal, event)): (usize, (i64, u8, u8, usize))| {
+            let mut one = access(&format!("e{i}"), START + at, &format!("s{secret}"), &format!("p{principal}"));
+            one.event = ["A", "B", "C", "D"][event].to_owned();
+            one
+        };
+        all.into_iter().enumerate().map(one).collect()
+    })
+}
+
 fn accesses() -> impl Strategy<Value = Vec<Access>> {
     prop::collection::vec((0i64..1800, 0..3u8, 0..3u8, any::<bool>()), 1..80).prop_map(|all| {
         all.into_iter()
@@ -306,7 +390,10 @@ proptest! {
 
     #[test]
     fn every_order_tells_of_the_same_accesses(
-        (rule, accesses, steps) in (rules(), accesses()).prop_flat_map(|(rule, accesses)| {
+        (rule, accesses, steps) in prop_oneof![
+            2 => (rules(), accesses()),
+            1 => (sequences(), busy_accesses()),
+        ].prop_flat_map(|(rule, accesses)| {
             let steps = steps(accesses.len());
             (Just(rule), Just(accesses), steps)
         })

@@ -173,6 +173,7 @@ impl Paused {
     pub(crate) fn ledger(&self) -> Ledger {
         let poll = &self.config.poll;
         let settings = LedgerSettings {
+            allowances: Vec::new(),
             rules: self.config.rules.clone(),
             recipients: Vec::new(),
             sources: vec![Self::source()],
