@@ -121,12 +121,13 @@ mod count {
 }
 
 mod windows {
-    //! One pass over 10,000 entries of a group, 60 of them in a window.
+    //! One pass over 10,000 entries of a group, 60 of them in a window; and what it takes to insert 100,000 that come in
+    //! any order, with 10,000 different values in each window.
 
     use std::sync::Arc;
 
     use secretwatch::detect::window::crossings;
-    use secretwatch::detect::{Entry, GroupKey, Rule, Statistic};
+    use secretwatch::detect::{Condition, Entry, GroupKey, Rule, Statistic, Step, Touch, judge};
     use secretwatch::model::{EventTime, Span};
 
     use super::traffic::{START, every_read};
@@ -142,6 +143,38 @@ mod windows {
     #[divan::bench]
     fn distinct(bencher: Bencher<'_, '_>) {
         measure(bencher, Statistic::Distinct(GroupKey::Secret));
+    }
+
+    /// Two steps, each a part of every other entry.
+    #[divan::bench]
+    fn sequence(bencher: Bencher<'_, '_>) {
+        let step = || Step { condition: Condition::default(), statistic: Statistic::Sum, threshold: 3 };
+        let rule = Rule { steps: vec![step(), step()], ..every_read() };
+        let entries: Vec<Entry> =
+            (0..ENTRIES).map(|secs| Entry { steps: 1 << (secs % 2), ..entry(START.plus(secs), 0) }).collect();
+        let all = [Span { from: START, to: START.plus(ENTRIES) }];
+        bencher
+            .counter(ItemsCount::new(entries.len()))
+            .bench_local(|| crossings(&rule, divan::black_box(&entries), &all));
+    }
+
+    /// All at once, as a replay does it: put in order, and judged.
+    #[divan::bench(sample_count = 10, sample_size = 1)]
+    fn distinct_inserted_in_any_order(bencher: Bencher<'_, '_>) {
+        const INSERTS: i64 = 100_000;
+        const VALUES: i64 = 10_000;
+        let rule =
+            Rule { statistic: Statistic::Distinct(GroupKey::Secret), threshold: 9_000, window: VALUES, ..every_read() };
+        let mut shuffled: Vec<Entry> =
+            (0..INSERTS).map(|secs| entry(START.plus(secs), (secs % VALUES).cast_unsigned())).collect();
+        fastrand::Rng::with_seed(7).shuffle(&mut shuffled);
+        let group = rule.group(&super::traffic::Traffic::new(std::time::Duration::from_secs(7), None).page()[0]);
+        bencher.counter(ItemsCount::new(shuffled.len())).with_inputs(|| shuffled.clone()).bench_local_values(
+            |mut new| {
+                new.sort_unstable();
+                judge(&rule, &Touch { group: group.clone(), new }, &[], Vec::new(), START.wall())
+            },
+        );
     }
 
     fn measure(bencher: Bencher<'_, '_>, statistic: Statistic) {

@@ -30,6 +30,8 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 
+use aws_sdk_secretsmanager::types::SecretListEntry;
+
 use crate::config::Account;
 use crate::model::Access;
 use crate::trail::{Lookup, SourceId};
@@ -124,6 +126,8 @@ pub struct ListedSecret {
     pub name: String,
     /// Its full ARN.
     pub arn: String,
+    /// Its tags, key and value.
+    pub tags: Vec<(String, String)>,
 }
 
 impl Aws {
@@ -240,7 +244,7 @@ impl Source {
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| AwsError::Inventory { id: self.id.clone(), cause: inner(error) })?;
             let secrets = page.secret_list.unwrap_or_default().into_iter();
-            listed.extend(secrets.filter_map(|secret| Some(ListedSecret { name: secret.name?, arn: secret.arn? })));
+            listed.extend(secrets.filter_map(listed_secret));
             if listed.len() >= MAX_SECRETS {
                 tracing::warn!(source = %self.id, limit = MAX_SECRETS, "more secrets than the inventory holds");
                 listed.truncate(MAX_SECRETS);
@@ -249,6 +253,12 @@ impl Source {
         }
         Ok(listed)
     }
+}
+
+fn listed_secret(secret: SecretListEntry) -> Option<ListedSecret> {
+    let tags = secret.tags.unwrap_or_default().into_iter();
+    let tags = tags.filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default())));
+    Some(ListedSecret { name: secret.name?, arn: secret.arn?, tags: tags.collect() })
 }
 
 impl Identity {
@@ -479,11 +489,15 @@ mod tests {
     #[tokio::test]
     async fn the_inventory_goes_through_all_pages() {
         let first = r#"{"SecretList":[{"Name":"a","ARN":"arn:a"},{"Name":"no arn"}],"NextToken":"n"}"#;
-        let second = r#"{"SecretList":[{"Name":"b","ARN":"arn:b"}]}"#;
+        let second = r#"{"SecretList":[{"Name":"b","ARN":"arn:b","Tags":[{"Key":"env","Value":"prod"},{"Key":"x"}]}]}"#;
         let server = Loopback::serving([Answer::new(200, first), Answer::new(200, second)]).await;
         let source = aws(&server).await.sources(&[account(None, &[])]).await.unwrap().remove(0);
-        let listed = |name: &str| ListedSecret { name: name.to_owned(), arn: format!("arn:{name}") };
-        assert_eq!(source.inventory().await.unwrap(), [listed("a"), listed("b")]);
+        let listed = |name: &str, tags: &[(&str, &str)]| {
+            let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            ListedSecret { name: name.to_owned(), arn: format!("arn:{name}"), tags }
+        };
+        let b = listed("b", &[("env", "prod"), ("x", "")]);
+        assert_eq!(source.inventory().await.unwrap(), [listed("a", &[]), b]);
         assert_eq!(server.asked()[1].json()["NextToken"], "n");
     }
 

@@ -1,12 +1,12 @@
 //! What the operator wants, checked and complete: no key is missing, none is wrong, and no `Option` survives that has a
 //! default. Only [`check`](super::check) makes these.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::detect::{Allowance, Rule};
+use crate::detect::{Allowance, Condition, Rule};
 use crate::model::Severity;
 
 /// The whole configuration.
@@ -28,6 +28,17 @@ pub struct Config {
     pub heartbeat: Option<Heartbeat>,
     /// The status page; none: off.
     pub status: Option<Status>,
+}
+
+impl Config {
+    /// The tags of secrets that rules or allowances ask for.
+    #[must_use]
+    pub fn secret_tags(&self) -> BTreeSet<String> {
+        let steps = self.rules.iter().flat_map(|rule| &rule.steps).map(|step| &step.condition);
+        let own = self.rules.iter().map(|rule| &rule.condition);
+        let allowed = self.allowances.iter().map(|allowance| &allowance.condition);
+        own.chain(steps).chain(allowed).flat_map(Condition::tags).cloned().collect()
+    }
 }
 
 /// `[poll]`.

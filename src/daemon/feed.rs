@@ -28,19 +28,26 @@ pub(super) struct Feed {
     pub(super) density: Density,
     /// Nothing more of it is read in this pass.
     pub(super) broken: bool,
+    /// It is read from before watching began, and its coverage is kept apart.
+    pub(super) is_past: bool,
 }
 
 impl Feed {
     /// A configured event source.
     pub(super) fn of(event_source: &str, coverage: Coverage, density: Density) -> Self {
         let (name, filter) = (event_source.to_owned(), Filter::EventSource(event_source.to_owned()));
-        Self { name, filter, coverage, density, broken: false }
+        Self { name, filter, coverage, density, broken: false, is_past: false }
+    }
+
+    /// The same before watching began.
+    pub(super) fn past(event_source: &str, coverage: Coverage, density: Density) -> Self {
+        Self { is_past: true, ..Self::of(event_source, coverage, density) }
     }
 
     /// Reads of secrets alone, as covered so far.
     pub(super) fn narrowed(coverage: Coverage, density: Density) -> Self {
         let (name, filter) = (NARROWED.to_owned(), Filter::EventName(NARROWED_TO.to_owned()));
-        Self { name, filter, coverage, density, broken: false }
+        Self { name, filter, coverage, density, broken: false, is_past: false }
     }
 
     /// What a narrowed feed that begins at `since` has read: nothing. It is not rechecked, since the whole feed is.

@@ -59,6 +59,9 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// The same where somebody said how long it may take.
 const DRAIN_IN_TIME: Duration = Duration::from_secs(5);
 
+/// How long rules that select secrets by tag make the first poll wait for the inventory.
+const INVENTORY_FIRST: Duration = Duration::from_secs(15);
+
 /// Two sources' polls begin this far apart at most.
 const FURTHEST_APART: Duration = Duration::from_millis(100);
 
@@ -136,6 +139,11 @@ pub async fn run(config: &Config, outside: &Outside, stop: CancellationToken) ->
     );
     let Plant { keeper, home, watches, dispatchers, census } = plant;
     let clock = &outside.clock;
+    if census.is_asked_for_tags(config) {
+        census.answered(&stop).await;
+    } else if config.poll.inventory {
+        census.ask();
+    }
     // A channel for each source: tokio wakes those who share one in an order drawn by lot, and equal worlds are to go the
     // same way.
     let mut signals = Vec::new();
@@ -180,7 +188,10 @@ pub async fn run_once(
     let deadline = max_time.map(|length| Instant::now() + length);
     let clock = outside.clock.clone();
     let heartbeat = Heartbeat::new(config)?;
-    let Plant { keeper, home, watches, dispatchers, .. } = Plant::build(config, outside, None).await?;
+    let Plant { keeper, home, watches, dispatchers, census } = Plant::build(config, outside, None).await?;
+    if census.is_asked_for_tags(config) {
+        census.answered(&stop).await;
+    }
     let mut passes = JoinSet::new();
     for (place, mut watch) in (0..).zip(watches) {
         let limits = Limits { stop: stop.clone(), polls: None, deadline };
@@ -245,7 +256,7 @@ impl Plant {
         }
         let (keeper, home) = Keeper::start(ledger);
 
-        let inventory = Arc::new(Inventory::default());
+        let inventory = Arc::new(Inventory::of_tags(config.secret_tags()));
         let passes = pass_settings(config, now);
         let watches = sources
             .iter()
@@ -288,9 +299,6 @@ async fn turn(
     });
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    if config.poll.inventory {
-        census.ask();
-    }
     loop {
         let wake = tokio::select! {
             biased;
@@ -380,11 +388,29 @@ async fn prune(keeper: Keeper, slices: usize, clock: WallClock, stop: Cancellati
 }
 
 impl Census {
+    /// Whether rules want to know tags.
+    fn is_asked_for_tags(&self, config: &Config) -> bool {
+        config.poll.inventory && !config.secret_tags().is_empty()
+    }
+
     /// Asks every source for its secrets, beside everything else. Nothing depends on the answer.
     fn ask(&self) {
+        self.asked().detach_all();
+    }
+
+    /// Asks, and waits for the answers, but not for long: without them more is counted than need be.
+    async fn answered(&self, stop: &CancellationToken) {
+        let mut asked = self.asked();
+        let answers = async { while asked.join_next().await.is_some() {} };
+        unless(stop, async { drop(tokio::time::timeout(INVENTORY_FIRST, answers).await) }).await;
+        asked.detach_all();
+    }
+
+    fn asked(&self) -> JoinSet<()> {
+        let mut asked = JoinSet::new();
         for source in &self.sources {
             let (source, inventory) = (source.clone(), self.inventory.clone());
-            tokio::spawn(async move {
+            asked.spawn(async move {
                 match source.inventory().await {
                     Ok(listed) => {
                         tracing::debug!(source = %source.id, secrets = listed.len(), "inventory");
@@ -396,6 +422,7 @@ impl Census {
                 }
             });
         }
+        asked
     }
 }
 

@@ -12,6 +12,8 @@
 //! token; passing faults get [`MAX_FAULTS`] more attempts; a refused token starts the rest of the reading again; and
 //! what AWS denies ends the pass, to be tried again by the next.
 
+mod past;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +29,7 @@ use crate::config::Cadence;
 use crate::detect::Trouble;
 use crate::model::{Access, EventTime, Span, Unreadable, WallClock, WallTime, printable, read_record};
 use crate::notify::with_causes;
-use crate::store::{Keeper, StoreError, Taken};
+use crate::store::{Keeper, Past, StoreError, Taken};
 use crate::trail::{
     Budget, Coverage, Density, Depth, Item, LookupClass, LookupPage, PAGE_EVENTS, Pace, PlanSettings, Planned, Purpose,
     Query, Reading, SourceId, behind, floor, lost, overdue_recheck, plan,
@@ -175,7 +177,7 @@ impl Watch {
         let started = self.local.now();
         let began = self.clock.now(started);
         let mut report = Report { read_through: true, ..Report::default() };
-        let mut feeds = self.load(began).await?;
+        let (mut feeds, past) = self.load(began).await?;
         let was_confirmed = self.clock.is_confirmed();
         if was_confirmed {
             self.give_up_what_is_too_old(&mut feeds, began);
@@ -222,12 +224,15 @@ impl Watch {
         self.feeds = feeds;
         self.conclude(started, &report).await?;
         self.log(started, &report);
+        if report.read_through && !past.is_empty() {
+            self.read_past(past, began, limits).await?;
+        }
         Ok(report)
     }
 
-    /// The feeds, with their coverage as it counts now. How busy they are is remembered from pass to pass, and from
-    /// process to process as a mean.
-    async fn load(&mut self, now: WallTime) -> Result<Vec<Feed>, StoreError> {
+    /// The feeds, with their coverage as it counts now, and what is left of the past. How busy feeds are is remembered
+    /// from pass to pass, and from process to process as a mean.
+    async fn load(&mut self, now: WallTime) -> Result<(Vec<Feed>, Vec<Past>), StoreError> {
         let mut feeds = std::mem::take(&mut self.feeds);
         if feeds.is_empty() {
             let (id, names) = (self.source.id.clone(), self.settings.event_sources.clone());
@@ -257,12 +262,13 @@ impl Watch {
         self.settings.plan.interval = self.settings.cadence.gap(now).max(least);
         let horizon = self.horizon(now);
         let names = feeds.iter().map(|feed| feed.name.clone()).collect();
-        for (feed, coverage) in feeds.iter_mut().zip(self.coverage(names, now).await?) {
+        let (covered, past) = self.coverage(names, now).await?;
+        for (feed, coverage) in feeds.iter_mut().zip(covered) {
             feed.coverage = coverage;
             feed.density.drop_before(horizon);
             feed.broken = false;
         }
-        Ok(feeds)
+        Ok((feeds, past))
     }
 
     /// What to read of which feed, most urgent first.
@@ -362,24 +368,24 @@ impl Watch {
         Ok(())
     }
 
-    /// What has been read of each feed, without what a clock that jumped makes doubtful.
-    async fn coverage(&self, names: Vec<String>, now: WallTime) -> Result<Vec<Coverage>, StoreError> {
+    /// What has been read of each feed, without what a clock that jumped makes doubtful; and what is left of the past.
+    async fn coverage(&self, names: Vec<String>, now: WallTime) -> Result<(Vec<Coverage>, Vec<Past>), StoreError> {
         let id = self.source.id.clone();
         let stored = self.keeper.run(move |ledger| {
             let stored: Vec<_> = names.iter().map(|name| ledger.coverage(&id, name, now)).collect();
             if stored.iter().any(|(_, anew)| *anew) {
                 ledger.reactivate_rules(now)?;
             }
-            Ok(stored)
+            Ok((stored, ledger.past(&id)))
         });
-        let stored = stored.await?;
+        let (stored, past) = stored.await?;
         if stored.iter().any(|(_, anew)| *anew) {
             tracing::warn!(
                 source = %self.source.id, %now,
                 "the clock stands before the beginning of watching; watching begins anew"
             );
         }
-        Ok(stored.into_iter().map(|(coverage, _)| coverage).collect())
+        Ok((stored.into_iter().map(|(coverage, _)| coverage).collect(), past))
     }
 
     /// Stops watching what is older than the retention, and says what of it was never read as it should have been. Only
@@ -516,8 +522,8 @@ impl Watch {
         }
 
         let (id, name, coverage) = (self.source.id.clone(), feed.name.clone(), feed.coverage.clone());
-        let per_second = feed.density.per_second();
-        let (taken, late) = self
+        let (per_second, is_past) = (feed.density.per_second(), feed.is_past);
+        let (taken, late, has_learnt) = self
             .keeper
             .run(move |ledger| {
                 if let Some(access) = accesses.first() {
@@ -530,12 +536,19 @@ impl Watch {
                     }
                 }
                 let late = news.of(&std::mem::take(&mut taken.first_seen));
+                if is_past {
+                    let has_learnt = ledger.cover_past(&id, &name, coverage, seen)?;
+                    return Ok((taken, late, has_learnt));
+                }
                 ledger.saw(&id, &late.delays);
                 ledger.measured(&id, &name, per_second);
                 ledger.cover(&id, &name, coverage)?;
-                Ok((taken, late))
+                Ok((taken, late, false))
             })
             .await?;
+        if has_learnt {
+            tracing::info!(source = %self.source.id, "the past has been read; rules with first_seen know what is new");
+        }
         report.stragglers += late.stragglers;
         report.latest = report.latest.max(late.latest);
         self.log_page(report, taken);
@@ -715,7 +728,7 @@ impl Watch {
         }
         self.credit = match purpose {
             Purpose::Backlog => (self.credit - 1.0).max(0.0),
-            Purpose::Fresh | Purpose::Recheck => (self.credit + BACKLOG_CREDIT).min(MOST_CREDIT),
+            Purpose::Fresh | Purpose::Recheck | Purpose::Past => (self.credit + BACKLOG_CREDIT).min(MOST_CREDIT),
         };
         Ok(())
     }

@@ -228,6 +228,11 @@ impl Account {
         self.shared.state().add_secret((account.to_owned(), region.to_owned()), name, now)
     }
 
+    /// Gives the secret `arn` a tag.
+    pub fn tag_secret(&self, arn: &str, key: &str, value: &str) {
+        self.shared.state().tag_secret(arn, key, value);
+    }
+
     /// Lets `caller` be recognised. A service gets the operator's key, since services sign nothing.
     pub fn register(&self, caller: Caller) -> AccessKey {
         let id = self.shared.state().register(caller).unwrap_or_else(|| "AKIAOPERATOREXAMPLE1".to_owned());

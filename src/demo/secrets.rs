@@ -23,6 +23,7 @@ struct Secret {
     description: String,
     version_id: String,
     created: WallTime,
+    tags: Vec<(String, String)>,
 }
 
 impl State {
@@ -40,8 +41,17 @@ impl State {
             description: format!("made up: {name}"),
             version_id: uuid(&mut self.rng),
             created: now,
+            tags: Vec::new(),
         });
         arn
+    }
+
+    /// Gives the secret `arn` a tag.
+    pub(super) fn tag_secret(&mut self, arn: &str, key: &str, value: &str) {
+        let mut secrets = self.vaults.values_mut().flat_map(|vault| &mut vault.secrets);
+        if let Some(secret) = secrets.find(|secret| secret.arn == arn) {
+            secret.tags.push((key.to_owned(), value.to_owned()));
+        }
     }
 }
 
@@ -76,7 +86,7 @@ impl Secret {
             "LastChangedDate": seconds(self.created),
             "CreatedDate": seconds(self.created),
             "SecretVersionsToStages": { &self.version_id: ["AWSCURRENT"] },
-            "Tags": [],
+            "Tags": self.tags.iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect::<Vec<_>>(),
         })
     }
 }

@@ -107,6 +107,11 @@ impl Condition {
         self.pattern.is_some()
     }
 
+    /// The tags of secrets that it asks for.
+    pub fn tags(&self) -> impl Iterator<Item = &String> {
+        self.secret_tags.keys()
+    }
+
     /// Feeds what it means. A condition without keys of later versions feeds what the first version did, so that an
     /// upgrade counts nothing again.
     pub(super) fn feed(&self, hash: &mut Fields) {

@@ -9,6 +9,8 @@
 //! `[t, t + window)`, these hold accesses in `(t - window, t + window)`, and whether one of those was covered before
 //! depends on windows that end before `t + 2 * window` and hold accesses after `t - 2 * window`.
 
+use std::collections::HashSet;
+
 use super::incident::{Incident, IncidentId, State};
 use super::window::{Crossing, Entry, covered, crossings};
 use super::{Group, Rule};
@@ -91,7 +93,8 @@ impl Touch {
 pub fn judge(rule: &Rule, touch: &Touch, known: &[Entry], incidents: Vec<Incident>, now: WallTime) -> Vec<Change> {
     let ends = touch.clusters(rule, rule.window, rule.window.saturating_mul(2));
     // What moves within the group is still stored where it was.
-    let known: Vec<Entry> = known.iter().filter(|old| touch.new.iter().all(|new| new.id != old.id)).cloned().collect();
+    let new: HashSet<&str> = touch.new.iter().map(|entry| &*entry.id).collect();
+    let known: Vec<Entry> = known.iter().filter(|old| !new.contains(&*old.id)).cloned().collect();
     let known = known.as_slice();
     let before = covered(rule, known, &crossings(rule, known, &ends));
     let (all, was_covered) = merge(known, &before, &touch.new);

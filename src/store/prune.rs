@@ -5,7 +5,7 @@
 use super::StoreError;
 use super::keys::{self, Key};
 use super::kv::{MAX_BATCH, Row, Writes};
-use super::ledger::Ledger;
+use super::ledger::{ActiveRule, Ledger};
 use super::life::alert_rows;
 use super::pack;
 use super::rows::{self, AlertRow, Pending};
@@ -16,7 +16,8 @@ use crate::model::{Access, EventTime, WallTime};
 const SLICE: usize = 1_000;
 
 /// The tables that are swept, in this order.
-const TABLES: [u8; 6] = [keys::ACCESS, keys::COPY, keys::UNREADABLE, keys::ALERT, keys::INCIDENT, keys::MATCH];
+const TABLES: [u8; 7] =
+    [keys::ACCESS, keys::COPY, keys::UNREADABLE, keys::ALERT, keys::INCIDENT, keys::SIGHTINGS, keys::MATCH];
 
 /// Where a sweep goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,8 +117,20 @@ impl Ledger {
                 let goes = incident.state != State::Open && incident.last_end < floor;
                 Ok(if goes { Verdict::Goes(Vec::new()) } else { Verdict::Stays })
             }
+            keys::SIGHTINGS => {
+                let last = rows::sightings(key, value)?.last();
+                let goes = last.is_none_or(|last| last < floor.minus(self.remembered_for(key)));
+                Ok(if goes { Verdict::Goes(Vec::new()) } else { Verdict::Stays })
+            }
             _ => self.judge_match(key, value, floor),
         }
+    }
+
+    /// For how many seconds what the sightings row `key` holds is asked for; not at all if no rule shares its memory.
+    fn remembered_for(&self, key: &[u8]) -> i64 {
+        let shares = |active: &&ActiveRule| active.memory.is_some_and(|memory| key.get(1..9) == Some(&memory.0[..]));
+        let first_seen = self.rules.iter().find(shares).and_then(|active| active.rule.first_seen.as_ref());
+        first_seen.map_or(0, |first_seen| first_seen.memory)
     }
 
     /// What leads to an access and what has counted it.

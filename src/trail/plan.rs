@@ -88,6 +88,8 @@ pub enum Purpose {
     Backlog,
     /// Settled seconds, once more.
     Recheck,
+    /// Seconds from before watching began, for those who want to know what is new. No plan holds them.
+    Past,
 }
 
 impl Purpose {
@@ -98,6 +100,7 @@ impl Purpose {
             Self::Fresh => "fresh",
             Self::Backlog => "backlog",
             Self::Recheck => "recheck",
+            Self::Past => "past",
         }
     }
 }
@@ -416,6 +419,7 @@ mod tests {
                         Purpose::Recheck => prop_assert!(whole.to.0 <= ZERO + now - recheck),
                         Purpose::Backlog => prop_assert!(ages.flatten().all(|age| age < lateness)),
                         Purpose::Fresh => {}
+                        Purpose::Past => prop_assert!(false, "no plan reaches back before watching began"),
                     }
                     // Fate decides whether the reading succeeds, is broken off half-way, or fails.
                     let done = match fate {

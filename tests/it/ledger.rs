@@ -27,8 +27,13 @@ fn ledger(rules: Vec<Rule>) -> Ledger {
     Ledger::in_memory(settings(rules), now()).unwrap()
 }
 
+/// The account `id` in the only Region.
+pub(crate) fn source_of(id: &str) -> SourceId {
+    SourceId { account: id.to_owned(), region: source().region }
+}
+
 fn with_accounts(rules: Vec<Rule>, accounts: &[&str]) -> LedgerSettings {
-    let sources = accounts.iter().map(|id| SourceId { account: (*id).to_owned(), region: source().region });
+    let sources = accounts.iter().map(|id| source_of(id));
     LedgerSettings { sources: sources.collect(), ..settings(rules) }
 }
 

@@ -1,6 +1,7 @@
 //! Tests through the public surface: the library's, the program's, and what is shipped beside it.
 
 mod accounts;
+mod allowances;
 mod blind;
 mod changes;
 mod commands;
@@ -12,6 +13,7 @@ mod heartbeat;
 mod kills;
 mod late;
 mod ledger;
+mod news;
 mod notifiers;
 mod once;
 mod patterns;
