@@ -72,14 +72,7 @@ enum Command {
         print: bool,
     },
     /// Run the configured rules over CloudTrail files and print the alerts that they would have sent
-    Replay {
-        /// Log files, lookup-events output, JSON lines, folders of those; - for standard input
-        #[arg(required = true, value_name = "PATH")]
-        paths: Vec<PathBuf>,
-        /// How alerts are printed
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
-    },
+    Replay(replay::Options),
     /// Look after the store: is it whole, and how to begin anew if not
     #[command(subcommand)]
     Store(store::Command),
@@ -128,7 +121,7 @@ pub fn main() -> Exit {
         None if args.once => run::once(&args),
         None => run::daemon(&args),
         Some(Command::Check { print }) => check::check(&args, *print),
-        Some(Command::Replay { paths, format }) => replay::replay(&args, paths, *format),
+        Some(Command::Replay(options)) => replay::replay(&args, options),
         Some(Command::Store(store::Command::Check { format })) => store::check(&args, *format),
         Some(Command::Store(store::Command::Renew { since, from_now, force })) => {
             store::renewed(&args, *since, *from_now, *force)
@@ -153,6 +146,16 @@ fn load(args: &Args) -> Result<Config, Exit> {
         }
         Exit::Configuration
     })
+}
+
+/// So many of something, as one says it.
+fn count(number: u64, noun: &str) -> String {
+    let plural = match noun {
+        _ if number == 1 => "",
+        noun if noun.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{number} {noun}{plural}")
 }
 
 /// Prints what `write` writes. A reader that has gone away, as `head` does, is no error.

@@ -2,64 +2,99 @@
 //!
 //! It is as if everything in the files had become visible at one poll, and time had passed since: the same ledger as
 //! the daemon's, in memory, takes all accesses in at once. So the output depends on what the files hold and not on the
-//! order in which they are read, and it never depends on the clock.
+//! order in which they are read or by how many threads, and it never depends on the clock.
+//!
+//! `found` keeps what was read and may count; `progress` shows how far the reading has come.
+
+mod found;
+mod progress;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufWriter, Write};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use self::found::{Found, may_count};
+use self::progress::Bar;
 use super::exit::{self, Exit};
-use super::{Args, Format, load};
+use super::{Args, Format, count, load};
 use crate::config::{self, Config, DEFAULT_PATH, Environment, LoadError};
-use crate::model::{Access, Alert, AlertKind, EventTime, Severity, Span, WallTime, read_record};
+use crate::model::{Access, Alert, AlertKind, EventTime, Severity, Span};
 use crate::notify;
 use crate::store::{Ledger, LedgerSettings, Next, Recipient, Settlement, StoreError};
-use crate::trail::{Coverage, SourceId, Summary, read_paths};
+use crate::trail::{
+    Coverage, MAX_BYTES_IN_FLIGHT, Origin, Progress, ReadSettings, SourceId, Summary, Wanted, read_paths,
+};
+
+/// Threads at most. More than any machine has cores, and fewer than it has memory for.
+const MAX_JOBS: usize = 256;
+
+/// What is replayed, and how it is shown.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Log files, lookup-events output, JSON lines, folders of those; - for standard input
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// How alerts are printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Files that are read at once [default: as many as there are processors]
+    #[arg(long, value_name = "N", value_parser = jobs)]
+    jobs: Option<NonZeroUsize>,
+}
+
+/// How many threads, as it was typed.
+fn jobs(text: &str) -> Result<NonZeroUsize, String> {
+    let jobs = text.parse::<NonZeroUsize>().map_err(|error| error.to_string())?;
+    if jobs.get() > MAX_JOBS { Err(format!("at most {MAX_JOBS}")) } else { Ok(jobs) }
+}
 
 /// Longer than any file reaches back.
 const FOREVER: Duration = Duration::from_secs(20_000 * 365 * 86_400);
 
-/// Unreadable records that are told one by one.
-const TOLD: u64 = 20;
-
 /// The one recipient of a replay.
 const PRINTER: &str = "replay";
 
-/// What the files held.
-#[derive(Default)]
-struct Found {
-    accesses: Vec<Access>,
-    /// Whose trails the files are.
-    sources: BTreeSet<SourceId>,
-    unreadable: u64,
-    ignored: u64,
-}
-
 /// Prints the alerts that the rules would have sent.
-pub(super) fn replay(args: &Args, paths: &[PathBuf], format: Format) -> Result<Exit, Exit> {
+pub(super) fn replay(args: &Args, options: &Options) -> Result<Exit, Exit> {
     let config = rules(args)?;
-    let mut found = Found::default();
-    let summary = read_paths(paths, &mut |json, origin| {
-        let place = || format!("{}:{}", origin.path.display(), origin.line);
-        found.take(&config, json, &place);
-    });
+    let (found, summary) = read_files(options, std::slice::from_ref(&config));
     for damage in &summary.damage {
         exit::tell(damage);
     }
-    let counted = found.accesses.len();
-    let (unreadable, ignored) = (found.unreadable, found.ignored);
-    let mut alerts = alerts(&config, found).map_err(|error| {
+    found.nonsense.iter().for_each(|what| eprintln!("secretwatch: {what}"));
+    let mut alerts = alerts(&config, &found).map_err(|error| {
         exit::tell(&error);
         Exit::Store
     })?;
-    if format == Format::Text {
+    if options.format == Format::Text {
         // Mails do not say that it is over, unless asked to.
         alerts.retain(|alert| alert.kind != AlertKind::Resolved);
     }
-    print_alerts(&alerts, format)?;
-    summarise(&summary, counted, ignored, unreadable, &alerts);
-    Ok(if summary.damaged > 0 || unreadable > 0 { Exit::Incomplete } else { Exit::Done })
+    print_alerts(&alerts, options.format)?;
+    summarise(&summary, &found, &alerts);
+    Ok(if summary.damaged > 0 || found.unreadable > 0 { Exit::Incomplete } else { Exit::Done })
+}
+
+/// What of the files some rule may count, and what else there was.
+fn read_files(options: &Options, configs: &[Config]) -> (Found, Summary) {
+    let event_sources: BTreeSet<String> =
+        configs.iter().flat_map(|config| config.poll.event_sources.iter().cloned()).collect();
+    let bar = Bar::new();
+    let tell = |progress: &Progress| bar.iter().for_each(|bar| bar.tell(progress));
+    let settings = ReadSettings {
+        wanted: Wanted::of(&Vec::from_iter(event_sources)),
+        jobs: options.jobs.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN),
+        progress: Some(&tell),
+    };
+    let each = |found: &mut Found, json: &str, origin: &Origin<'_>| {
+        found.take(configs, json, &|| format!("{}:{}", origin.path.display(), origin.line));
+    };
+    let mut found = Found::default();
+    let summary = read_paths(&options.paths, &settings, &each, &mut |of_file| found.merge(of_file));
+    found.settle();
+    (found, summary)
 }
 
 /// The configuration; where none was named and none is installed, the default rule is worth a look all the same.
@@ -77,53 +112,22 @@ fn rules(args: &Args) -> Result<Config, Exit> {
     }
 }
 
-impl Found {
-    fn take(&mut self, config: &Config, json: &str, place: &dyn Fn() -> String) {
-        match read_record(json, WallTime::default()) {
-            Ok(access)
-                if !config.poll.event_sources.contains(&access.event_source) && !access.event_source.is_empty() =>
-            {
-                self.ignored += 1;
-            }
-            Ok(mut access) => {
-                access.seen = access.time.wall();
-                self.sources.insert(SourceId { account: access.account.clone(), region: access.region.clone() });
-                // The copy that counts may be another one than that which a rule matches.
-                let told_elsewhere = access.identity() != access.event_id;
-                if told_elsewhere || config.rules.iter().any(|rule| rule.matches(&access)) {
-                    self.accesses.push(access);
-                } else {
-                    self.ignored += 1;
-                }
-            }
-            Err(error) => {
-                self.unreadable += 1;
-                if self.unreadable <= TOLD {
-                    eprintln!("secretwatch: {}: record makes no sense: {error}", place());
-                }
-            }
-        }
-    }
-}
-
 /// What the ledger says of it all.
-fn alerts(config: &Config, found: Found) -> Result<Vec<Alert>, StoreError> {
-    let Found { mut accesses, sources, .. } = found;
-    accesses.sort_by(|a, b| (a.time, &a.event_id).cmp(&(b.time, &b.event_id)));
-    // Folders often hold an event in more than one file, and a page in which it comes twice would be counted in pieces.
-    accesses.dedup();
+fn alerts(config: &Config, found: &Found) -> Result<Vec<Alert>, StoreError> {
+    let Found { accesses, sources, .. } = found;
+    let accesses: Vec<Access> = accesses.iter().filter(|access| may_count(config, access)).cloned().collect();
     let Some(last) = accesses.last().map(|access| access.time) else { return Ok(Vec::new()) };
-    let mut ledger = Ledger::in_memory(settings(config, &sources), last.wall())?;
+    let mut ledger = Ledger::in_memory(settings(config, sources), last.wall())?;
     let taken = ledger.take(accesses, last.wall())?;
     if taken.too_old > 0 {
-        eprintln!("secretwatch: {} record(s) are dated before anything that can be counted", taken.too_old);
+        eprintln!("secretwatch: dated before anything that can be counted: {}", count(taken.too_old, "record"));
     }
 
     // Long after, with everything read: whatever was open is over.
     let after = last.wall().plus(FOREVER);
     let mut coverage = Coverage::new(EventTime(i64::MIN / 2), Duration::ZERO, Duration::ZERO);
     coverage.read(Span { from: coverage.since(), to: after.second() }, after);
-    for source in &sources {
+    for source in sources {
         for event_source in &config.poll.event_sources {
             ledger.cover(source, event_source, coverage.clone())?;
         }
@@ -185,7 +189,7 @@ pub(super) fn print_alert(out: &mut dyn Write, alert: &Alert, format: Format) ->
     }
 }
 
-fn summarise(summary: &Summary, counted: usize, ignored: u64, unreadable: u64, alerts: &[Alert]) {
+fn summarise(summary: &Summary, found: &Found, alerts: &[Alert]) {
     let mut rules: BTreeMap<&str, (BTreeSet<&str>, u64, u64)> = BTreeMap::new();
     for alert in alerts {
         let (incidents, sent, accesses) = rules.entry(&alert.rule.name).or_default();
@@ -193,12 +197,22 @@ fn summarise(summary: &Summary, counted: usize, ignored: u64, unreadable: u64, a
         *sent += 1;
         *accesses += alert.accesses.len() as u64;
     }
+    let Summary { files, damaged, records, skipped, waited, .. } = summary;
+    let Found { unmatched, unreadable, .. } = found;
+    let matched = found.accesses.len() as u64;
     eprintln!(
-        "{} file(s), {} damaged; {} record(s): {counted} matched a rule, {ignored} did not, {unreadable} made no sense",
-        summary.files, summary.damaged, summary.records
+        "{}, {damaged} damaged; {}: {skipped} of other services, {matched} matched a rule, {unmatched} did not, \
+         {unreadable} made no sense",
+        count(*files, "file"),
+        count(*records, "record"),
     );
+    if *waited > 0 {
+        let (files, limit) = (count(*waited, "file"), MAX_BYTES_IN_FLIGHT >> 20);
+        eprintln!("{files} had to wait for memory: what is read at once is kept below {limit} MiB");
+    }
     for (rule, (incidents, sent, accesses)) in &rules {
-        eprintln!("{rule}: {} incident(s), {sent} alert(s), {accesses} access(es)", incidents.len());
+        let (incidents, sent) = (count(incidents.len() as u64, "incident"), count(*sent, "alert"));
+        eprintln!("{rule}: {incidents}, {sent}, {}", count(*accesses, "access"));
     }
     if rules.is_empty() {
         eprintln!("no alerts");

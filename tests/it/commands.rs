@@ -207,7 +207,7 @@ async fn replay_needs_no_configuration_and_speaks_to_people() {
     folder.write("log.json", log_file(&records[..1]));
     let ended = folder.run(&["replay", "log.json", "-c", "empty.toml"]).await.exits(0);
     assert!(ended.stdout.contains("Subject: "), "{ended}");
-    ended.says("1 record(s)").says("secret-is-accessed: 1 incident(s)");
+    ended.says("1 file, 0 damaged; 1 record: ").says("secret-is-accessed: 1 incident, 1 alert, 1 access\n");
 }
 
 #[tokio::test]
