@@ -12,7 +12,7 @@ mod run;
 mod store;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
@@ -71,7 +71,7 @@ enum Command {
         #[arg(long)]
         print: bool,
     },
-    /// Run the configured rules over CloudTrail files and print the alerts that they would have sent
+    /// Run the rules over CloudTrail files, or over AWS's Event history, and print the alerts that they would have sent
     Replay(replay::Options),
     /// Look after the store: is it whole, and how to begin anew if not
     #[command(subcommand)]
@@ -137,8 +137,8 @@ pub fn main() -> Exit {
 }
 
 /// The configuration, or the problems with it, told.
-fn load(args: &Args) -> Result<Config, Exit> {
-    config::load(args.config.as_deref(), &Environment::of_process()).map_err(|error| {
+fn load(path: Option<&Path>) -> Result<Config, Exit> {
+    config::load(path, &Environment::of_process()).map_err(|error| {
         match &error {
             // A line a problem, as compilers have it, so that editors can jump to each.
             LoadError::Wrong(problems) => eprintln!("{problems}\nsecretwatch: {} problem(s)", problems.count()),

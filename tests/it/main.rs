@@ -16,6 +16,7 @@ mod notifiers;
 mod once;
 mod promise;
 mod quota;
+mod replay;
 mod rig;
 mod simulation;
 mod sources;

@@ -1,45 +1,85 @@
 //! How far a replay has come, for whoever is waiting in front of a terminal. Elsewhere nobody is told.
 
 use std::io::{IsTerminal, stderr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::trail::Progress;
 
 /// What takes no longer than this needs no bar.
 const PATIENCE: Duration = Duration::from_millis(300);
 
-/// A bar that shows how far the reading of files has come.
-pub(super) struct Bar {
+/// How far the reading of files has come.
+pub(super) struct FilesBar(Option<Bar>);
+
+/// How far the reading of Event history has come.
+pub(super) struct HistoryBar {
+    bar: Option<Bar>,
+    pages: AtomicU64,
+    events: AtomicU64,
+}
+
+/// A bar on standard error, for what takes long enough.
+struct Bar {
     bar: ProgressBar,
     began: Instant,
 }
 
-impl Bar {
-    /// A bar on standard error, if that is a terminal.
-    pub(super) fn new() -> Option<Self> {
-        stderr().is_terminal().then(|| Self { bar: ProgressBar::hidden(), began: Instant::now() })
+impl FilesBar {
+    pub(super) fn new() -> Self {
+        Self(Bar::on_a_terminal())
     }
 
     /// Shows it.
     pub(super) fn tell(&self, progress: &Progress) {
-        let elapsed = self.began.elapsed();
-        if elapsed < PATIENCE {
-            return;
+        if let Some(bar) = &self.0 {
+            bar.tell(progress.stored, progress.all_stored, &|elapsed| rates(progress, elapsed));
         }
-        if self.bar.is_hidden() && self.bar.length().is_none() {
-            self.appear(progress.all_stored);
-        }
-        self.bar.set_position(progress.stored);
-        self.bar.set_message(rates(progress, elapsed));
+    }
+}
+
+impl HistoryBar {
+    /// Of so many seconds of event time that are to be read.
+    pub(super) fn new(seconds: u64) -> Self {
+        let bar = Bar::on_a_terminal();
+        bar.iter().for_each(|bar| bar.bar.set_length(seconds));
+        Self { bar, pages: AtomicU64::new(0), events: AtomicU64::new(0) }
     }
 
-    fn appear(&self, bytes: u64) {
-        self.bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
-        self.bar.set_length(bytes);
-        let style = ProgressStyle::with_template("{wide_bar} {percent}%  {msg}, {eta} left");
-        self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    /// A page came, with so many events, by which so many more seconds have been read through; fewer than none if that has
+    /// turned out wrong.
+    pub(super) fn page(&self, events: usize, seconds: i64) {
+        let pages = self.pages.fetch_add(1, Ordering::Relaxed) + 1;
+        let events = self.events.fetch_add(events as u64, Ordering::Relaxed) + events as u64;
+        if let Some(bar) = &self.bar {
+            let read = bar.bar.position().saturating_add_signed(seconds);
+            bar.tell(read, bar.bar.length().unwrap_or(read), &|_| format!("{events} events in {pages} requests"));
+        }
+    }
+}
+
+impl Bar {
+    fn on_a_terminal() -> Option<Self> {
+        stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+            let style = ProgressStyle::with_template("{wide_bar} {percent}%  {msg}, {eta} left");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            Self { bar, began: Instant::now() }
+        })
+    }
+
+    fn tell(&self, done: u64, all: u64, message: &dyn Fn(Duration) -> String) {
+        let elapsed = self.began.elapsed();
+        self.bar.set_length(all);
+        self.bar.set_position(done);
+        if elapsed >= PATIENCE {
+            if self.bar.is_hidden() {
+                self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            }
+            self.bar.set_message(message(elapsed));
+        }
     }
 }
 

@@ -32,7 +32,12 @@ pub(super) fn is_gzip(head: &[u8]) -> bool {
 /// lies nor has more than four gigabytes.
 pub(super) fn promised(tail: [u8; 4], stored: u64) -> Option<u64> {
     let length = u64::from(u32::from_le_bytes(tail));
-    (length <= stored.saturating_mul(MOST_FROM_A_BYTE)).then_some(length)
+    (length <= most_of(stored)).then_some(length)
+}
+
+/// How long the text of a gzip file of `stored` bytes may be.
+pub(super) fn most_of(stored: u64) -> u64 {
+    stored.saturating_mul(MOST_FROM_A_BYTE)
 }
 
 /// Decompresses whole files, with space that is used again.

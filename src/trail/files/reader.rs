@@ -9,7 +9,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::content::Content;
-use super::inflate::{Inflater, is_gzip, load, promised};
+use super::inflate::{Inflater, is_gzip, load, most_of, promised};
 use super::room::{Place, Room};
 use super::split::Split;
 use super::wanted::Wanted;
@@ -46,11 +46,11 @@ pub(super) type Each<'e> = &'e mut dyn FnMut(&str, &Origin<'_>);
 
 /// What a file looks like from outside.
 enum Shape {
-    /// Gzipped, in so many bytes, and said to hold so many.
-    Gzip { stored: u64, promised: u64 },
+    /// Gzipped, in so many bytes, and said to hold so many; none: it says nothing that could be true.
+    Gzip { stored: u64, promised: Option<u64> },
     /// So many bytes, as they are.
     Plain(u64),
-    /// Something else: a pipe, a device, a gzip file that is damaged or very large.
+    /// Something else: a pipe, a device, or larger than anything that is read.
     Unknown,
 }
 
@@ -78,10 +78,7 @@ impl<'s> Reader<'s> {
     fn opened(&mut self, path: &Path, mut file: File, each: Each<'_>) -> Held {
         // Where even this much cannot be read, the reading itself will say why.
         match Shape::of(&mut file, self.limit).unwrap_or(Shape::Unknown) {
-            Shape::Gzip { stored, promised } => {
-                let place = self.room.take(stored + promised);
-                self.gzip(path, file, place, each)
-            }
+            Shape::Gzip { stored, promised } => self.gzip(path, file, (stored, promised), each),
             Shape::Plain(bytes) => {
                 let place = self.room.take(bytes);
                 self.whatever(path, file, &place, each)
@@ -90,13 +87,20 @@ impl<'s> Reader<'s> {
         }
     }
 
-    fn gzip(&mut self, path: &Path, mut file: File, place: Place<'_>, each: Each<'_>) -> Held {
+    fn gzip(&mut self, path: &Path, mut file: File, (stored, promised): (u64, Option<u64>), each: Each<'_>) -> Held {
+        // What a file may need that does not keep its promise.
+        let most = stored + most_of(stored).min(self.limit);
+        let Some(promised) = promised else {
+            let place = self.room.take(most);
+            return self.whatever(path, file, &place, each);
+        };
+        let place = self.room.take(stored + promised);
         self.stored.clear();
         if file.read_to_end(&mut self.stored).and_then(|_| file.rewind()).is_err() {
-            return self.whatever(path, file, &place.alone(), each);
+            return self.whatever(path, file, &place.exchanged(most), each);
         }
         let Some(text) = self.inflater.inflate(&self.stored, self.limit) else {
-            return self.whatever(path, &*self.stored, &place.alone(), each);
+            return self.whatever(path, &*self.stored, &place.exchanged(most), each);
         };
         let quickly = if self.wanted.is_everything() { None } else { split(path, text, self.wanted, each) };
         let held = quickly.unwrap_or_else(|| search(path, text, None, self.wanted, each));
@@ -131,7 +135,7 @@ impl Shape {
         file.read_exact(&mut tail)?;
         file.rewind()?;
         let promised = promised(tail, stored).filter(|length| *length <= limit);
-        Ok(promised.map_or(Self::Unknown, |promised| Self::Gzip { stored, promised }))
+        Ok(Self::Gzip { stored, promised })
     }
 }
 

@@ -50,11 +50,11 @@ impl Room {
 }
 
 impl Place<'_> {
-    /// Gives the place up for all the room there is: for a file that turned out larger than it said.
-    pub(super) fn alone(self) -> Self {
+    /// Gives the place up for another, for a file that turned out larger than it said.
+    pub(super) fn exchanged(self, bytes: u64) -> Self {
         let (room, waited) = (self.room, self.waited);
         drop(self);
-        let mut place = room.take(u64::MAX);
+        let mut place = room.take(bytes);
         place.waited |= waited;
         place
     }
@@ -86,7 +86,7 @@ mod tests {
         assert!(places.iter().all(|place| !place.waited));
         drop(places);
         assert!(!room.take(u64::MAX).waited);
-        assert!(!room.take(70).alone().waited, "its own place is in nobody's way");
+        assert!(!room.take(70).exchanged(u64::MAX).waited, "its own place is in nobody's way");
     }
 
     #[test]
@@ -99,7 +99,7 @@ mod tests {
                     let mut rng = fastrand::Rng::with_seed(seed);
                     for _ in 0..200 {
                         let place = room.take(rng.u64(0..150));
-                        let place = if rng.u8(0..10) == 0 { place.alone() } else { place };
+                        let place = if rng.u8(0..10) == 0 { place.exchanged(rng.u64(0..150)) } else { place };
                         let now = taken.fetch_add(place.bytes, Ordering::SeqCst) + place.bytes;
                         assert!(now <= 100, "{now}");
                         thread::yield_now();
