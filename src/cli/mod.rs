@@ -12,7 +12,7 @@ mod run;
 mod store;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
@@ -71,15 +71,8 @@ enum Command {
         #[arg(long)]
         print: bool,
     },
-    /// Run the configured rules over CloudTrail files and print the alerts that they would have sent
-    Replay {
-        /// Log files, lookup-events output, JSON lines, folders of those; - for standard input
-        #[arg(required = true, value_name = "PATH")]
-        paths: Vec<PathBuf>,
-        /// How alerts are printed
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
-    },
+    /// Run the rules over CloudTrail files, or over AWS's Event history, and print the alerts that they would have sent
+    Replay(replay::Options),
     /// Look after the store: is it whole, and how to begin anew if not
     #[command(subcommand)]
     Store(store::Command),
@@ -128,7 +121,7 @@ pub fn main() -> Exit {
         None if args.once => run::once(&args),
         None => run::daemon(&args),
         Some(Command::Check { print }) => check::check(&args, *print),
-        Some(Command::Replay { paths, format }) => replay::replay(&args, paths, *format),
+        Some(Command::Replay(options)) => replay::replay(&args, options),
         Some(Command::Store(store::Command::Check { format })) => store::check(&args, *format),
         Some(Command::Store(store::Command::Renew { since, from_now, force })) => {
             store::renewed(&args, *since, *from_now, *force)
@@ -144,8 +137,8 @@ pub fn main() -> Exit {
 }
 
 /// The configuration, or the problems with it, told.
-fn load(args: &Args) -> Result<Config, Exit> {
-    config::load(args.config.as_deref(), &Environment::of_process()).map_err(|error| {
+fn load(path: Option<&Path>) -> Result<Config, Exit> {
+    config::load(path, &Environment::of_process()).map_err(|error| {
         match &error {
             // A line a problem, as compilers have it, so that editors can jump to each.
             LoadError::Wrong(problems) => eprintln!("{problems}\nsecretwatch: {} problem(s)", problems.count()),
@@ -153,6 +146,16 @@ fn load(args: &Args) -> Result<Config, Exit> {
         }
         Exit::Configuration
     })
+}
+
+/// So many of something, as one says it.
+fn count(number: u64, noun: &str) -> String {
+    let plural = match noun {
+        _ if number == 1 => "",
+        noun if noun.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{number} {noun}{plural}")
 }
 
 /// Prints what `write` writes. A reader that has gone away, as `head` does, is no error.

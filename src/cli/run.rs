@@ -14,7 +14,7 @@ const WORKERS: usize = 2;
 
 /// Watches until a signal.
 pub(super) fn daemon(args: &Args) -> Result<Exit, Exit> {
-    let config = load(args)?;
+    let config = load(args.config.as_deref())?;
     log::start(args.log_format, args.verbose, false);
     let runtime = runtime()?;
     let stop = stop_on_signals(&runtime)?;
@@ -26,7 +26,7 @@ pub(super) fn daemon(args: &Args) -> Result<Exit, Exit> {
 
 /// One pass.
 pub(super) fn once(args: &Args) -> Result<Exit, Exit> {
-    let config = load(args)?;
+    let config = load(args.config.as_deref())?;
     log::start(args.log_format, args.verbose, false);
     let runtime = runtime()?;
     let stop = stop_on_signals(&runtime)?;

@@ -56,7 +56,7 @@ fn since(text: &str) -> Result<Since, String> {
 
 /// Looks at the store.
 pub(super) fn check(args: &Args, format: Format) -> Result<Exit, Exit> {
-    let config = load(args)?;
+    let config = load(args.config.as_deref())?;
     let survey = survey(&config.state_dir).map_err(|error| told(&error))?;
     print(|out| match format {
         Format::Text => describe(out, &survey),
@@ -67,7 +67,7 @@ pub(super) fn check(args: &Args, format: Format) -> Result<Exit, Exit> {
 
 /// Renews the store.
 pub(super) fn renewed(args: &Args, since: Option<Since>, from_now: bool, force: bool) -> Result<Exit, Exit> {
-    let config = load(args)?;
+    let config = load(args.config.as_deref())?;
     let now = WallTime::now();
     let since = match since {
         Some(Since::At(at)) => Some(at),

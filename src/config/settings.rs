@@ -31,6 +31,13 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether a rule or an allowance looks at records themselves.
+    #[must_use]
+    pub fn reads_records(&self) -> bool {
+        let allowed = self.allowances.iter().any(|allowance| allowance.condition.reads_records());
+        allowed || self.rules.iter().any(Rule::reads_records)
+    }
+
     /// The tags of secrets that rules or allowances ask for.
     #[must_use]
     pub fn secret_tags(&self) -> BTreeSet<String> {

@@ -6,6 +6,8 @@
 //!
 //! What both touch outside of the program is [`Outside`], which can be replaced as a whole.
 //!
+//! A [`History`] reads a source once and through, beside all that.
+//!
 //! Sources do not wait for each other: each has a task of its own, and polls are a signal that a task which is still
 //! busy sees once it is done, so that passes over one source never overlap. Waits are raced against shutdown, work
 //! never is.
@@ -13,10 +15,12 @@
 mod clock;
 mod feed;
 mod heartbeat;
+mod history;
 mod inventory;
 mod limits;
 mod outside;
 mod pass;
+mod patience;
 mod schedule;
 mod trouble;
 
@@ -38,6 +42,7 @@ use crate::store::{Home, Keeper, LedgerSettings, Recipient, StoreError, Sweep};
 use crate::trail::PlanSettings;
 
 pub use heartbeat::BadHeartbeat;
+pub use history::{History, HistoryPage, Unfinished};
 pub use inventory::Inventory;
 pub use limits::{Limits, Polls};
 pub use outside::Outside;

@@ -9,8 +9,8 @@
 //! for what lies behind all the same.
 //!
 //! Who retries what: the SDK retries no lookup. Throttled requests wait by [`Pace`] and are made again, with the same
-//! token; passing faults get [`MAX_FAULTS`] more attempts; a refused token starts the rest of the reading again; and
-//! what AWS denies ends the pass, to be tried again by the next.
+//! token; passing faults get a few more attempts ([`Patience`] says how many); a refused token starts the rest of the
+//! reading again; and what AWS denies ends the pass, to be tried again by the next.
 
 mod past;
 
@@ -23,6 +23,7 @@ use super::clock::{Clock, Skew};
 use super::feed::{Feed, NARROWED, NARROWED_OF};
 use super::inventory::Inventory;
 use super::limits::{Ended, Limits, pause};
+use super::patience::{Next, Patience};
 use super::trouble::trouble;
 use crate::aws::{Identity, Source};
 use crate::config::Cadence;
@@ -31,18 +32,9 @@ use crate::model::{Access, EventTime, Span, Unreadable, WallClock, WallTime, pri
 use crate::notify::with_causes;
 use crate::store::{Keeper, Past, StoreError, Taken};
 use crate::trail::{
-    Budget, Coverage, Density, Depth, Item, LookupClass, LookupPage, PAGE_EVENTS, Pace, PlanSettings, Planned, Purpose,
-    Query, Reading, SourceId, behind, floor, lost, overdue_recheck, plan,
+    Budget, Coverage, Density, Depth, Item, LookupPage, PAGE_EVENTS, Pace, PlanSettings, Planned, Purpose, Query,
+    Reading, SourceId, behind, floor, lost, overdue_recheck, plan,
 };
-
-/// Passing faults in a row (5xx, broken replies, no connection) that one reading puts up with.
-const MAX_FAULTS: u32 = 3;
-
-/// Throttled requests in a row before a pass gives up: after three to five minutes.
-const MAX_THROTTLES: u32 = 10;
-
-/// The first wait after a passing fault; it doubles.
-const FIRST_FAULT_WAIT: Duration = Duration::from_millis(500);
 
 /// What each request adds to what the backlog may take when the next poll is due.
 const BACKLOG_CREDIT: f64 = 0.1;
@@ -435,7 +427,7 @@ impl Watch {
         let mut token: Option<String> = None;
         // Of the seconds that are not covered yet.
         let mut times: Vec<EventTime> = Vec::new();
-        let (mut pages, mut faults, mut throttles) = (0_u64, 0, 0);
+        let (mut pages, mut patience) = (0_u64, Patience::default());
         loop {
             let may_give_way = !reading.is_amid_a_second() && (pages > 0 || planned.purpose != Purpose::Fresh);
             self.wait_turn(planned.purpose, may_give_way, limits).await?;
@@ -446,7 +438,7 @@ impl Watch {
             match answer {
                 Ok(page) => {
                     self.pace.ok(sent);
-                    (faults, throttles) = (0, 0);
+                    patience.answered();
                     pages += 1;
                     self.learn_time(sent, page.date);
                     token.clone_from(&page.token);
@@ -455,30 +447,30 @@ impl Watch {
                     reading.follow(next).map_err(|stuck| Ended::Failed(Trouble::Other(stuck.to_string())))?;
                 }
                 // Its date may be a proxy's, not AWS's: only an answer teaches the time.
-                Err(error) => match error.class {
-                    LookupClass::Throttled if throttles < MAX_THROTTLES => {
-                        throttles += 1;
-                        report.throttled += 1;
-                        self.pace.throttled(self.local.now(), 0.5 + fastrand::f64() / 2.0);
-                        self.note(trouble(&error, throttles, self.local.now())).await?;
+                Err(error) => {
+                    let next = patience.failed(error.class);
+                    let why = trouble(&error, patience.throttles(), self.local.now());
+                    match next {
+                        Next::AtItsPace => {
+                            report.throttled += 1;
+                            self.pace.throttled(self.local.now(), 0.5 + fastrand::f64() / 2.0);
+                            self.note(why).await?;
+                        }
+                        Next::After(wait) => {
+                            tracing::debug!(source = %self.source.id, error = %with_causes(&error), "lookup failed; again");
+                            self.note(why).await?;
+                            pause(wait, limits).await?;
+                        }
+                        Next::Anew => {
+                            let Some(rest) = reading.restart() else { return Err(Ended::Failed(why)) };
+                            tracing::info!(source = %self.source.id, "page token refused; reading the rest again");
+                            query.span = rest;
+                            times.retain(|at| *at > rest.to);
+                            token = None;
+                        }
+                        Next::GiveUp => return Err(Ended::Failed(why)),
                     }
-                    LookupClass::Transient | LookupClass::Skewed if faults < MAX_FAULTS => {
-                        tracing::debug!(source = %self.source.id, error = %with_causes(&error), "lookup failed; again");
-                        self.note(trouble(&error, throttles, self.local.now())).await?;
-                        pause(FIRST_FAULT_WAIT * (1 << faults), limits).await?;
-                        faults += 1;
-                    }
-                    LookupClass::TokenRefused => {
-                        let Some(rest) = reading.restart() else {
-                            return Err(Ended::Failed(trouble(&error, throttles, self.local.now())));
-                        };
-                        tracing::info!(source = %self.source.id, "page token refused; reading the rest again");
-                        query.span = rest;
-                        times.retain(|at| *at > rest.to);
-                        token = None;
-                    }
-                    _ => return Err(Ended::Failed(trouble(&error, throttles, self.local.now()))),
-                },
+                }
             }
         }
     }

@@ -91,7 +91,7 @@ fn access(record: &Object<'_>, event_id: String, time: EventTime, event: String,
         request_id: record.text("requestID", SHORT),
         outcome: outcome(error.as_deref(), error_message.as_deref()),
         console: record.flag("sessionCredentialFromConsole").unwrap_or(false),
-        event_source: record.text("eventSource", SHORT).unwrap_or_default(),
+        event_source: event_source(record).unwrap_or_default(),
         shared_event_id: identifier(record, "sharedEventID"),
         own: false,
         counts_as: None,
@@ -107,6 +107,11 @@ fn access(record: &Object<'_>, event_id: String, time: EventTime, event: String,
         account,
         region,
     }
+}
+
+/// The service that a record tells of, such as `secretsmanager.amazonaws.com`; none where it does not say.
+pub(crate) fn event_source(record: &Object<'_>) -> Option<String> {
+    record.text("eventSource", SHORT)
 }
 
 /// The event that this record tells again, in a later version.

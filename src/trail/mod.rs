@@ -28,7 +28,9 @@ mod visibility;
 pub use coverage::{Coverage, Fresh};
 pub use density::Density;
 pub use depth::Depth;
-pub use files::{Damage, Fault, MAX_FILE_BYTES, Origin, Summary, read_paths};
+pub use files::{
+    Damage, Fault, MAX_BYTES_IN_FLIGHT, MAX_FILE_BYTES, Origin, Progress, ReadSettings, Summary, Wanted, read_paths,
+};
 pub use lookup::{Filter, Item, Lookup, LookupClass, LookupError, LookupPage, PAGE_EVENTS, Query};
 pub use pace::Pace;
 pub use plan::{Budget, Plan, PlanSettings, Planned, Purpose, behind, floor, lost, overdue_recheck, plan};

@@ -1,41 +1,8 @@
-//! The commands besides watching: `check`, `replay`, `demo`, and what every program can.
+//! The commands besides watching and `replay`: `check`, `demo`, and what every program can.
 
-use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::Path;
-use std::time::Duration;
+use serde_json::Value;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use secretwatch::demo::{Record, Surroundings};
-use secretwatch::model::{EventTime, WallTime};
-use serde_json::{Value, json};
-
-use crate::rig::{Ended, Program, Told, crossing, program};
-
-/// A folder in which commands are run.
-struct Folder(tempfile::TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
-        let path = self.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-
-    async fn run(&self, arguments: &[&str]) -> Ended {
-        Program::start(program(self.path()).args(arguments)).ended().await
-    }
-}
+use crate::rig::{Folder, Program, Told, program};
 
 #[tokio::test]
 async fn a_right_configuration_is_right_and_what_it_prints_is_too() {
@@ -89,127 +56,6 @@ async fn the_configuration_may_be_a_variable() {
     assert!(printed.contains("state_dir = \"a\"") && printed.contains("lateness = \"7m\""), "{printed}");
 }
 
-/// When the records of the files begin.
-const START: EventTime = EventTime(1_779_907_554);
-
-const REPLAYED: &str = "[[rule]]\nname = \"read\"\nevents = [\"GetSecretValue\"]\nthreshold = 3\nwindow = \"20s\"\n";
-
-/// Records by the hundred, and the reads among them that cross [`REPLAYED`].
-fn records() -> (Vec<String>, BTreeSet<String>) {
-    let mut rng = fastrand::Rng::with_seed(11);
-    let around = Surroundings { account: "111122223333", region: "us-east-1", now: WallTime(0), late: Duration::ZERO };
-    let mut reads = vec![Vec::new(); 3];
-    let mut records = Vec::new();
-    for number in 0..120 {
-        let (secret, at, id) = (rng.usize(0..3), START.plus(rng.i64(0..600)), format!("event-{number}"));
-        let record = Record::read(&format!("s{secret}")).at(at).id(&id);
-        reads[secret].push((id, at));
-        records.push(record.json(around, &mut rng));
-    }
-    for (record, at) in [
-        (Record::new("DescribeSecret").secret("s0"), START),
-        (Record::read("s0").source("kms.amazonaws.com"), START),
-        // Of long ago, of the far future, and of a Region that nobody knows; none of them crosses alone.
-        (Record::read("s0"), START.minus(86_400 * 4000)),
-        (Record::read("s0"), START.plus(86_400 * 4000)),
-        (Record::read("s0").in_source("111122223333", "cn-centraleast-1r"), START),
-    ] {
-        records.push(record.at(at).json(around, &mut rng));
-    }
-    let covered: BTreeSet<String> = reads.iter().flat_map(|reads| crossing(reads, 3, 20)).collect();
-    assert!((10..110).contains(&covered.len()), "{} is no test", covered.len());
-    (records, covered)
-}
-
-fn log_file(records: &[String]) -> String {
-    format!("{{\"Records\":[{}]}}", records.join(","))
-}
-
-fn lookup_output(records: &[String]) -> String {
-    let event = |text: &String| {
-        let record: Value = serde_json::from_str(text).unwrap();
-        json!({ "EventId": record["eventID"], "EventName": record["eventName"], "CloudTrailEvent": text })
-    };
-    json!({ "Events": records.iter().map(event).collect::<Vec<_>>() }).to_string()
-}
-
-fn zipped(text: &str) -> Vec<u8> {
-    let mut zip = GzEncoder::new(Vec::new(), Compression::fast());
-    zip.write_all(text.as_bytes()).unwrap();
-    zip.finish().unwrap()
-}
-
-fn told(ended: &Ended) -> Told {
-    let lines: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    Told::from_alerts(&lines)
-}
-
-#[tokio::test]
-async fn replay_says_the_same_of_every_form_and_order() {
-    let (records, covered) = records();
-    let folder = Folder::new();
-    folder.write("config.toml", REPLAYED);
-    let (first, second) = records.split_at(40);
-    let mut shuffled = records.clone();
-    fastrand::Rng::with_seed(5).shuffle(&mut shuffled);
-    folder.write("log.json", log_file(&records));
-    folder.write("log.json.gz", zipped(&log_file(&shuffled)));
-    folder.write("lookup.json", lookup_output(&shuffled));
-    folder.write("lines.jsonl", shuffled.join("\n"));
-    folder.write("folder/2026/01/a.json.gz", zipped(&log_file(second)));
-    folder.write("folder/2026/02/b.jsonl", first.join("\n"));
-    // What the first says again is nothing new.
-    folder.write("folder/c.json", lookup_output(&shuffled[..30]));
-
-    let replay = ["replay", "--format", "json", "-c", "config.toml"];
-    let mut outputs = Vec::new();
-    for paths in [
-        &["log.json"][..],
-        &["log.json.gz"],
-        &["lookup.json"],
-        &["lines.jsonl"],
-        &["folder"],
-        &["folder/2026/01/a.json.gz", "folder/2026/02/b.jsonl"],
-        &["folder/2026/02", "folder/2026/01"],
-    ] {
-        let ended = folder.run(&[&replay[..], paths].concat()).await.exits(0);
-        assert_eq!(told(&ended).covered("read"), covered, "{paths:?}: {ended}");
-        outputs.push(ended.stdout);
-    }
-    let mut piped = program(folder.path());
-    piped.args(replay).arg("-").stdin(File::open(folder.path().join("lines.jsonl")).unwrap());
-    outputs.push(Program::fed(&mut piped).ended().await.exits(0).stdout);
-    for output in &outputs {
-        assert_eq!(*output, outputs[0], "the order shows");
-    }
-    assert!(!folder.path().join("state").exists());
-}
-
-#[tokio::test]
-async fn replay_names_what_is_damaged_and_reads_the_rest() {
-    let (records, covered) = records();
-    let folder = Folder::new();
-    folder.write("config.toml", REPLAYED);
-    folder.write("logs/good.json", log_file(&records));
-    let zip = zipped(&log_file(&records));
-    folder.write("logs/cut.json.gz", &zip[..zip.len() / 2]);
-    folder.write("logs/page.json", "<html>");
-    let ended = folder.run(&["replay", "--format", "json", "-c", "config.toml", "logs", "nowhere.json"]).await.exits(1);
-    let ended = ended.says("cut.json.gz").says("page.json").says("nowhere.json");
-    assert_eq!(told(&ended).covered("read"), covered);
-}
-
-#[tokio::test]
-async fn replay_needs_no_configuration_and_speaks_to_people() {
-    let (records, _) = records();
-    let folder = Folder::new();
-    folder.write("empty.toml", "");
-    folder.write("log.json", log_file(&records[..1]));
-    let ended = folder.run(&["replay", "log.json", "-c", "empty.toml"]).await.exits(0);
-    assert!(ended.stdout.contains("Subject: "), "{ended}");
-    ended.says("1 record(s)").says("secret-is-accessed: 1 incident(s)");
-}
-
 #[tokio::test]
 async fn the_demo_shows_an_alert_and_ends_when_asked() {
     let folder = Folder::new();
@@ -228,7 +74,7 @@ async fn help_version_completions_and_manual() {
     let folder = Folder::new();
     for (arguments, words) in [
         (&["--help"][..], &["--once", "--config", "replay", "Exit status"][..]),
-        (&["replay", "--help"], &["PATH", "--format"]),
+        (&["replay", "--help"], &["PATH", "--format", "--from-aws", "--compare", "--jobs"]),
         (&["--version"], &["secretwatch ", env!("CARGO_PKG_VERSION")]),
         (&["completions", "bash"], &["complete -F", "secretwatch"]),
         (&["completions", "zsh"], &["#compdef secretwatch"]),

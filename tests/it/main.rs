@@ -19,6 +19,7 @@ mod once;
 mod patterns;
 mod promise;
 mod quota;
+mod replay;
 mod rig;
 mod simulation;
 mod sources;

@@ -180,6 +180,29 @@ impl Rig {
     }
 }
 
+/// A folder in which commands are run, without an account.
+pub(crate) struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Ended {
+        Program::start(program(self.path()).args(arguments)).ended().await
+    }
+}
+
 /// The program, in `folder` and with an environment that knows of no AWS account, real or not.
 pub(crate) fn program(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_secretwatch"));

@@ -13,6 +13,7 @@ use std::path::Path;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::wanted::Wanted;
 use super::{Damage, Fault, MAX_DAMAGE_PER_FILE, Origin};
 use crate::model::{Object, Text};
 
@@ -20,8 +21,10 @@ use crate::model::{Object, Text};
 pub(super) struct Content<'t, 'e> {
     path: &'t Path,
     text: &'t str,
+    wanted: &'e Wanted,
     each: &'e mut dyn FnMut(&str, &Origin<'_>),
     records: u64,
+    skipped: u64,
     damage: Vec<Damage>,
     damage_untold: u64,
     /// A place in the text and its line, from which later lines are counted.
@@ -38,8 +41,14 @@ struct Stop {
 }
 
 impl<'t, 'e> Content<'t, 'e> {
-    pub(super) fn new(path: &'t Path, text: &'t str, each: &'e mut dyn FnMut(&str, &Origin<'_>)) -> Self {
-        Self { path, text, each, records: 0, damage: Vec::new(), damage_untold: 0, counted: (0, 1) }
+    pub(super) fn new(
+        path: &'t Path,
+        text: &'t str,
+        wanted: &'e Wanted,
+        each: &'e mut dyn FnMut(&str, &Origin<'_>),
+    ) -> Self {
+        let (records, skipped) = (0, 0);
+        Self { path, text, wanted, each, records, skipped, damage: Vec::new(), damage_untold: 0, counted: (0, 1) }
     }
 
     /// Reads values as long as there are any. Behind damage, values are looked for at each line that begins with `{`:
@@ -123,7 +132,14 @@ impl<'t, 'e> Content<'t, 'e> {
 
     fn record(&mut self, json: &str, line: usize) {
         self.records += 1;
-        (self.each)(json, &Origin { path: self.path, line, number: self.records });
+        // One that cannot be read may be anybody's.
+        let is_wanted =
+            self.wanted.is_everything() || Object::read(json).map_or(true, |record| self.wanted.wants(&record));
+        if is_wanted {
+            (self.each)(json, &Origin { path: self.path, line, number: self.records });
+        } else {
+            self.skipped += 1;
+        }
     }
 
     /// Notes what is wrong, up to a number.
@@ -143,13 +159,13 @@ impl<'t, 'e> Content<'t, 'e> {
         line
     }
 
-    /// How many records there were, and what was wrong.
-    pub(super) fn end(mut self) -> (u64, Vec<Damage>) {
+    /// How many records there were, how many of them were not wanted, and what was wrong.
+    pub(super) fn end(mut self) -> (u64, u64, Vec<Damage>) {
         if self.damage_untold > 0 {
             let fault = Fault::More(self.damage_untold);
             self.damage.push(Damage { path: self.path.to_owned(), line: None, fault });
         }
-        (self.records, self.damage)
+        (self.records, self.skipped, self.damage)
     }
 }
 

@@ -12,7 +12,7 @@ use super::{Damage, Fault};
 /// One walk through a folder.
 #[derive(Default)]
 pub(super) struct Walk {
-    files: Vec<PathBuf>,
+    files: Vec<(PathBuf, u64)>,
     damage: Vec<Damage>,
     /// Folders to enter.
     open: Vec<PathBuf>,
@@ -21,8 +21,9 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    /// The files in `folder` and below that look like CloudTrail, and what could not be entered; both sorted.
-    pub(super) fn below(folder: &Path) -> (Vec<PathBuf>, Vec<Damage>) {
+    /// The files in `folder` and below that look like CloudTrail, with their sizes, and what could not be entered; both
+    /// sorted.
+    pub(super) fn below(folder: &Path) -> (Vec<(PathBuf, u64)>, Vec<Damage>) {
         let mut walk = Self { open: vec![folder.to_owned()], ..Self::default() };
         while let Some(folder) = walk.open.pop() {
             if let Err(error) = walk.enter(&folder) {
@@ -42,7 +43,7 @@ impl Walk {
             let path = entry?.path();
             match fs::metadata(&path) {
                 Ok(kind) if kind.is_dir() => self.open.push(path),
-                Ok(kind) if kind.is_file() && has_wanted_name(&path) => self.files.push(path),
+                Ok(kind) if kind.is_file() && has_wanted_name(&path) => self.files.push((path, kind.len())),
                 // Other names, and what is no file: a pipe would keep us waiting.
                 Ok(_) => {}
                 Err(error) => self.failed(path, error),
