@@ -2,6 +2,7 @@
 
 mod accounts;
 mod blind;
+mod builtin;
 mod changes;
 mod commands;
 mod disk;
