@@ -3,12 +3,23 @@
 use super::{Args, Exit, load, print};
 use crate::config::render;
 
-/// Tells every problem, or that there is none.
-pub(super) fn check(args: &Args, print_it: bool) -> Result<Exit, Exit> {
+/// Tells every problem or warning, or that there is none.
+pub(super) fn check(args: &Args, print_it: bool, strict: bool) -> Result<Exit, Exit> {
     let config = load(args.config.as_deref())?;
     let (rules, notifiers) = (config.rules.len(), config.notifiers.len());
-    print(|out| match print_it {
-        true => out.write_all(render(&config).as_bytes()),
-        false => writeln!(out, "configuration is right: {rules} rule(s), {notifiers} notifier(s)"),
+    for warning in &config.warnings {
+        eprintln!("{warning}");
+    }
+    let warnings = config.warnings.len();
+    if strict && warnings > 0 {
+        eprintln!("secretwatch: {warnings} warning(s)");
+        return Err(Exit::Configuration);
+    }
+    print(|out| match (print_it, warnings) {
+        (true, _) => out.write_all(render(&config).as_bytes()),
+        (false, 0) => writeln!(out, "configuration is right: {rules} rule(s), {notifiers} notifier(s)"),
+        (false, _) => {
+            writeln!(out, "configuration is right: {rules} rule(s), {notifiers} notifier(s), {warnings} warning(s)")
+        }
     })
 }

@@ -8,6 +8,7 @@ mod demo;
 mod exit;
 mod log;
 mod replay;
+mod rules;
 mod run;
 mod store;
 
@@ -66,10 +67,24 @@ Exit status:
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Read and validate the configuration, offline; every problem with file, line and key
+    ///
+    /// What is right but hardly meant is a warning, and leaves the exit status 0.
     Check {
         /// Print the resolved configuration; secrets are shown as [set]
         #[arg(long)]
         print: bool,
+        /// Warnings are problems too
+        #[arg(long)]
+        strict: bool,
+    },
+    /// List the built-in rules: what each fires on, and why; with names, print them as TOML to copy
+    Rules {
+        /// Only these, as one would write them
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// How the list is printed
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
     },
     /// Run the rules over CloudTrail files, or over AWS's Event history, and print the alerts that they would have sent
     Replay(replay::Options),
@@ -120,7 +135,8 @@ pub fn main() -> Exit {
     let outcome = match &args.command {
         None if args.once => run::once(&args),
         None => run::daemon(&args),
-        Some(Command::Check { print }) => check::check(&args, *print),
+        Some(Command::Check { print, strict }) => check::check(&args, *print, *strict),
+        Some(Command::Rules { names, format }) => rules::rules(names, *format),
         Some(Command::Replay(options)) => replay::replay(&args, options),
         Some(Command::Store(store::Command::Check { format })) => store::check(&args, *format),
         Some(Command::Store(store::Command::Renew { since, from_now, force })) => {

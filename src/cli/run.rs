@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::exit::{self, Exit};
 use super::{Args, load, log};
 use crate::aws::Aws;
+use crate::config::{Config, Problem};
 use crate::daemon::{self, Outside};
 
 /// Threads for the runtime: the work is waiting, and the store has a thread of its own.
@@ -16,6 +17,7 @@ const WORKERS: usize = 2;
 pub(super) fn daemon(args: &Args) -> Result<Exit, Exit> {
     let config = load(args.config.as_deref())?;
     log::start(args.log_format, args.verbose, false);
+    tell_warnings(&config);
     let runtime = runtime()?;
     let stop = stop_on_signals(&runtime)?;
     let ended = runtime.block_on(async { daemon::run(&config, &Outside::machine(Aws::load().await), stop).await });
@@ -28,6 +30,7 @@ pub(super) fn daemon(args: &Args) -> Result<Exit, Exit> {
 pub(super) fn once(args: &Args) -> Result<Exit, Exit> {
     let config = load(args.config.as_deref())?;
     log::start(args.log_format, args.verbose, false);
+    tell_warnings(&config);
     let runtime = runtime()?;
     let stop = stop_on_signals(&runtime)?;
     let ended = runtime
@@ -37,6 +40,13 @@ pub(super) fn once(args: &Args) -> Result<Exit, Exit> {
         tracing::warn!(deliveries = once.undelivered, "not everything was accepted; the next run goes on");
     }
     Ok(once.into())
+}
+
+/// What `check` would have said, for whoever did not ask.
+fn tell_warnings(config: &Config) {
+    for Problem { place, key, text, .. } in &config.warnings {
+        tracing::warn!(%place, key, "configuration: {text}");
+    }
 }
 
 pub(super) fn runtime() -> Result<Runtime, Exit> {

@@ -1,5 +1,5 @@
 //! Walks the tree and makes a [`Config`]: the top level, `[poll]`, `[[account]]`, `[heartbeat]`, `[status]`, and what
-//! must be right between them. Rules and notifiers have files of their own.
+//! must be right between them. Rules, the allow-list and notifiers have files of their own.
 //!
 //! Readers go on after a complaint, with the default or without the thing in question; if there was any complaint, what
 //! they made is thrown away.
@@ -8,19 +8,21 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::allow::{AllowRead, allowances};
+use super::doubts::{Whole, doubts};
 use super::duration::brief;
 use super::keys::{ACCOUNT, HEARTBEAT, POLL, ROOT, STATUS};
 use super::load::Environment;
 use super::notifiers::{Notifiers, notifiers};
 use super::problem::{Complaints, Origin, Problems, shown};
-use super::rules::{RuleRead, rules};
+use super::rules::{Around, QUARTER_HOUR, RuleRead, rules};
 use super::secrets::{URL_KEYS, one_of, secret, url};
 use super::table::{Item, Table};
 use super::tree::{overlay, parse};
 use super::{Account, Cadence, Config, Heartbeat, Poll, schedule};
 
 /// LookupEvents knows nothing older.
-const HISTORY: Duration = days(90);
+pub(super) const HISTORY: Duration = days(90);
 
 /// Anything that [`Item::duration`] takes.
 pub(super) const ENDLESS: Duration = Duration::MAX;
@@ -39,7 +41,7 @@ const fn hours(count: u64) -> Duration {
     minutes(count * 60)
 }
 
-const fn days(count: u64) -> Duration {
+pub(super) const fn days(count: u64) -> Duration {
     hours(count * 24)
 }
 
@@ -57,29 +59,39 @@ pub fn check(text: &str, file_name: &str, env: &Environment) -> Result<Config, P
         }
         None => Vec::new(),
     };
-    let config = root(&Table::root(&ROOT, entries, &complaints), env, &complaints);
-    match complaints.into_problems(file_name, text) {
-        None => Ok(config),
-        Some(problems) => Err(problems),
-    }
+    let config = root(&Table::new(&ROOT, "", entries, &complaints), env, &complaints);
+    complaints.verdict(file_name, text).map(|warnings| Config { warnings, ..config })
 }
 
 fn root(table: &Table<'_>, env: &Environment, complaints: &Complaints) -> Config {
     table.refuse_the_rest();
     let state_dir = table.read("state_dir", Item::filled).map(PathBuf::from);
     let Notifiers { names, made } = notifiers(table, env);
-    let rules = rules(table, &names);
-    let poll = poll(table, &rules, env);
+    let poll_table = table.section("poll", &POLL);
+    let poll = poll(&poll_table, env);
+    let accounts = accounts(table);
+    let rules = rules(table, Around { notifiers: &names, poll: &poll });
+    let allowances = allowances(table, &rules);
+    long_enough(&poll, &poll_table, &rules, &allowances);
+    doubts(&Whole {
+        poll: &poll,
+        poll_table: &poll_table,
+        accounts: &accounts,
+        rules: &rules,
+        allowances: &allowances,
+        now: env.now().second(),
+    });
     status(table);
     Config {
         state_dir: state_dir.unwrap_or_else(|| default_state_dir(env, complaints)),
         poll,
-        accounts: accounts(table),
+        accounts,
         rules: rules.into_iter().map(|read| read.rule).collect(),
-        allowances: Vec::new(),
+        allowances: allowances.into_iter().map(|read| read.allowance).collect(),
         notifiers: made,
         heartbeat: heartbeat(table, env),
         status: None,
+        warnings: Vec::new(),
     }
 }
 
@@ -98,29 +110,23 @@ fn default_state_dir(env: &Environment, complaints: &Complaints) -> PathBuf {
     }
 }
 
-fn poll(root: &Table<'_>, rules: &[RuleRead<'_>], env: &Environment) -> Poll {
-    let table = root.section("poll", &POLL);
+/// `[poll]`.
+pub(super) fn poll(table: &Table<'_>, env: &Environment) -> Poll {
     table.refuse_the_rest();
     let second = Duration::from_secs(1);
     let read = |key, least, most| table.read(key, |item| item.whole_seconds(least, most));
-    let retention = read("retention", second, ENDLESS);
-    let poll = Poll {
-        cadence: cadence(&table, env),
+    Poll {
+        cadence: cadence(table, env),
         lateness: read("lateness", Duration::ZERO, HISTORY).unwrap_or(minutes(15)),
         backfill: read("backfill", Duration::ZERO, HISTORY).unwrap_or(hours(1)),
         requests_per_second: table.read("requests_per_second", |item| item.number(SLOWEST, QUOTA)).unwrap_or(1.0),
         recheck: read("recheck", Duration::ZERO, HISTORY).unwrap_or(hours(24)),
         stale_after: table.read("stale_after", |item| item.duration(second, ENDLESS)).unwrap_or(minutes(15)),
-        event_sources: event_sources(&table).unwrap_or_else(|| vec!["secretsmanager.amazonaws.com".to_owned()]),
-        retention: retention.unwrap_or(days(30)),
+        event_sources: event_sources(table).unwrap_or_else(|| vec!["secretsmanager.amazonaws.com".to_owned()]),
+        retention: read("retention", second, ENDLESS).unwrap_or(days(30)),
         inventory: table.read("inventory", Item::boolean).unwrap_or(true),
         narrow_when_behind: table.read("narrow_when_behind", Item::boolean).unwrap_or(false),
-    };
-    // A retention that cannot be read is wrong already, and nothing can be measured by it.
-    if retention.is_some() || table.item("retention").is_none() {
-        long_enough(&poll, &table, rules);
     }
-    poll
 }
 
 fn cadence(table: &Table<'_>, env: &Environment) -> Cadence {
@@ -153,8 +159,13 @@ fn event_sources(table: &Table<'_>) -> Option<Vec<String>> {
 }
 
 /// What is kept must reach back as far as anything that is still counted.
-fn long_enough(poll: &Poll, table: &Table<'_>, rules: &[RuleRead<'_>]) {
+fn long_enough(poll: &Poll, table: &Table<'_>, rules: &[RuleRead<'_>], allowances: &[AllowRead<'_>]) {
     let retention = table.item("retention");
+    // A retention that cannot be read is wrong already, and nothing can be measured by it.
+    let is_read = |item: &Item<'_>| item.whole_seconds(Duration::ZERO, ENDLESS).is_some();
+    if !retention.as_ref().is_none_or(is_read) {
+        return;
+    }
     let advice = if retention.is_some() { "raise it" } else { "set poll.retention" };
     let kept = brief(poll.retention);
     if poll.backfill > poll.retention
@@ -162,20 +173,27 @@ fn long_enough(poll: &Poll, table: &Table<'_>, rules: &[RuleRead<'_>]) {
     {
         at.wrong(format!("poll.retention is {kept}, less than poll.backfill, {}; {advice}", brief(poll.backfill)));
     }
-    let Some(longest) = rules.iter().max_by_key(|read| read.rule.reach()) else { return };
-    let reach = Duration::from_secs(u64::try_from(longest.rule.reach()).unwrap_or(0));
-    let needed = poll.recheck.saturating_add(reach);
-    let at = || retention.clone().or_else(|| longest.reach_item()).or_else(|| table.item("recheck"));
+    let Some((reach, whose, item)) = farthest(rules, allowances) else { return };
+    let needed = poll.recheck.saturating_add(Duration::from_secs(u64::try_from(reach).unwrap_or(0)));
     if needed > poll.retention
-        && let Some(at) = at()
+        && let Some(at) = retention.or(item).or_else(|| table.item("recheck"))
     {
         at.wrong(format!(
-            "poll.retention is {kept}, less than {}, which poll.recheck with window and hold of the rule {} come to; \
-             {advice}",
+            "poll.retention is {kept}, less than {}, which poll.recheck with window and hold of {whose} come to; {advice}",
             brief(needed),
-            shown(&longest.rule.name),
         ));
     }
+}
+
+/// What reaches farthest back: by how many seconds, what it is, and where that is said.
+fn farthest<'a>(rules: &[RuleRead<'a>], allowances: &[AllowRead<'a>]) -> Option<(i64, String, Option<Item<'a>>)> {
+    let rules =
+        rules.iter().map(|read| (read.rule.reach(), format!("the rule {}", shown(&read.rule.name)), read.reach_item()));
+    let allowances = allowances.iter().filter_map(|read| {
+        let reach = read.allowance.at_most?.window.saturating_add(QUARTER_HOUR);
+        Some((reach, format!("the allowance {}", shown(&read.allowance.name)), read.table.item("at_most")))
+    });
+    rules.chain(allowances).max_by_key(|(reach, ..)| *reach)
 }
 
 fn accounts(root: &Table<'_>) -> Vec<Account> {

@@ -25,7 +25,7 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
 }
 
 /// The shortest way to write it: `15m`, `1h 30m`, `30d`.
-pub(super) fn brief(duration: Duration) -> String {
+pub(crate) fn brief(duration: Duration) -> String {
     let mut rest = duration.as_secs();
     let mut words = Vec::new();
     for (size, unit) in [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")] {

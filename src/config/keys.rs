@@ -18,7 +18,7 @@ pub(super) struct Section {
 /// The top level.
 pub(super) const ROOT: Section = Section {
     prefix: "",
-    keys: &["state_dir", "poll", "account", "rule", "notify", "heartbeat", "status"],
+    keys: &["state_dir", "use", "poll", "account", "rule", "allow", "notify", "heartbeat", "status"],
     later: &[],
 };
 
@@ -56,17 +56,71 @@ pub(super) const RULE: Section = Section {
         "events",
         "outcome",
         "secrets",
+        "secret_tags",
         "principals",
         "exclude_principals",
+        "pattern",
         "statistic",
         "threshold",
         "window",
+        "steps",
+        "within",
+        "first_seen",
         "group_by",
         "hold",
         "update_every",
         "notify",
     ],
-    later: &["pattern"],
+    later: &[],
+};
+
+/// An element of a rule's `steps`.
+pub(super) const STEP: Section = Section {
+    prefix: "rule[].steps[].",
+    keys: &[
+        "events",
+        "outcome",
+        "secrets",
+        "secret_tags",
+        "principals",
+        "exclude_principals",
+        "pattern",
+        "statistic",
+        "threshold",
+    ],
+    later: &[],
+};
+
+/// A rule's `first_seen`.
+pub(super) const FIRST_SEEN: Section =
+    Section { prefix: "rule[].first_seen.", keys: &["of", "memory", "learn", "seed"], later: &[] };
+
+/// `[[allow]]`.
+pub(super) const ALLOW: Section = Section {
+    prefix: "allow[].",
+    keys: &[
+        "name",
+        "owner",
+        "reason",
+        "until",
+        "rules",
+        "events",
+        "outcome",
+        "secrets",
+        "secret_tags",
+        "principals",
+        "exclude_principals",
+        "pattern",
+        "at_most",
+    ],
+    later: &[],
+};
+
+/// What the file of built-in rules says of a rule besides.
+pub(super) const CATALOGUE: Section = Section {
+    prefix: "rule[].catalogue.",
+    keys: &["reason", "technique", "recommended", "with", "needs_key", "needs_source"],
+    later: &[],
 };
 
 /// `[notify.NAME]`, whatever its type.
@@ -111,9 +165,9 @@ pub(super) const STATISTIC: Section = Section { prefix: "rule[].statistic.", key
 #[must_use]
 pub fn known_keys() -> Vec<String> {
     let of = |section: &'static Section| section.keys.iter().map(|key| format!("{}{key}", section.prefix));
-    let tables = ["poll", "account", "rule", "notify", "heartbeat", "status"];
+    let tables = ["poll", "account", "rule", "allow", "notify", "heartbeat", "status"];
     let top = of(&ROOT).filter(|key| !tables.contains(&key.as_str()));
-    top.chain([&POLL, &ACCOUNT, &RULE, &NOTIFIER, &HEARTBEAT, &STATUS].into_iter().flat_map(of)).collect()
+    top.chain([&POLL, &ACCOUNT, &RULE, &ALLOW, &NOTIFIER, &HEARTBEAT, &STATUS].into_iter().flat_map(of)).collect()
 }
 
 /// The header of the table that has `key`, for a key that was written in the wrong one. Of several, the first: a key
@@ -123,6 +177,7 @@ pub(super) fn home_of(key: &str) -> Option<&'static str> {
         (&POLL, "[poll]"),
         (&ACCOUNT, "[[account]]"),
         (&RULE, "[[rule]]"),
+        (&ALLOW, "[[allow]]"),
         (&NOTIFIER, "[notify.NAME]"),
         (&HEARTBEAT, "[heartbeat]"),
         (&STATUS, "[status]"),
@@ -133,7 +188,7 @@ pub(super) fn home_of(key: &str) -> Option<&'static str> {
 }
 
 /// The one of `known` that `word` was probably meant to be.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // What is longer than any key by half is nothing mistyped, and comparing it would take its time.
     const LONGEST: usize = 64;
     if word.len() > LONGEST {

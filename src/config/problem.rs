@@ -1,7 +1,9 @@
 //! What is wrong with a configuration, in the style of a compiler: `file:line:column: key: what and what to do`.
 //!
 //! While a configuration is read, problems are [`Complaints`] at an [`Origin`], which for the file is a byte offset.
-//! [`Problems`] is what the caller gets: all of them, in the order of the file, each on a line of its own.
+//! [`Problems`] is what the caller gets: all of them, in the order of the file, each on a line of its own. What is right
+//! but hardly meant is a warning, and comes with the configuration; beside problems there are none, since half of what
+//! they would judge by is missing.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -49,6 +51,8 @@ pub struct Problem {
     pub key: String,
     /// What is wrong and what to do about it.
     pub text: String,
+    /// Whether the configuration is right all the same.
+    pub warning: bool,
 }
 
 impl fmt::Display for Problem {
@@ -56,6 +60,9 @@ impl fmt::Display for Problem {
         write!(f, "{}: ", self.place)?;
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
+        }
+        if self.warning {
+            f.write_str("warning: ")?;
         }
         f.write_str(&self.text)
     }
@@ -80,7 +87,8 @@ impl Problems {
     /// A text that is not even UTF-8: `text` is what comes before the first byte that is none.
     pub(super) fn no_text(file: &str, text: &str) -> Self {
         let place = Lines::of(text).place(file, text.len());
-        Self(vec![Problem { place, key: String::new(), text: "not UTF-8; TOML files are".to_owned() }])
+        let text = "not UTF-8; TOML files are".to_owned();
+        Self(vec![Problem { place, key: String::new(), text, warning: false }])
     }
 }
 
@@ -94,33 +102,39 @@ impl fmt::Display for Problems {
     }
 }
 
-/// Collects problems while the readers walk the tree. Shared by all of them, hence the cell.
+/// Collects problems while the readers walk the tree. Shared by all of them, hence the cells.
 #[derive(Default)]
-pub(super) struct Complaints(RefCell<Vec<(Origin, String, String)>>);
+pub(super) struct Complaints {
+    wrong: RefCell<Vec<Complaint>>,
+    doubtful: RefCell<Vec<Complaint>>,
+}
+
+/// Where, about which key, and what.
+type Complaint = (Origin, String, String);
 
 impl Complaints {
     /// Notes that the value of `key` at `origin` is wrong.
     pub(super) fn add(&self, origin: &Origin, key: &str, text: impl Into<String>) {
-        self.0.borrow_mut().push((origin.clone(), key.to_owned(), text.into()));
+        self.wrong.borrow_mut().push((origin.clone(), key.to_owned(), text.into()));
     }
 
-    /// The problems, sorted and with lines and columns; none: everything was right.
-    pub(super) fn into_problems(self, file: &str, text: &str) -> Option<Problems> {
+    /// Notes that the value of `key` at `origin` is hardly what was meant.
+    pub(super) fn warn(&self, origin: &Origin, key: &str, text: impl Into<String>) {
+        self.doubtful.borrow_mut().push((origin.clone(), key.to_owned(), text.into()));
+    }
+
+    /// The warnings if everything is right, else the problems; sorted, and with lines and columns.
+    pub(super) fn verdict(self, file: &str, text: &str) -> Result<Vec<Problem>, Problems> {
         let lines = Lines::of(text);
-        let mut found = self.0.into_inner();
-        found.sort();
-        found.dedup();
-        let problems: Vec<Problem> = found
-            .into_iter()
-            .map(|(origin, key, text)| {
-                let place = match origin {
-                    Origin::Text(offset) => lines.place(file, offset),
-                    Origin::Variable(name) => Place::Variable(name),
-                };
-                Problem { place, key, text }
-            })
-            .collect();
-        (!problems.is_empty()).then_some(Problems(problems))
+        let placed = |found: RefCell<Vec<Complaint>>, warning| {
+            let mut found = found.into_inner();
+            found.sort();
+            found.dedup();
+            let problem = |(origin, key, text)| Problem { place: lines.place_of(file, origin), key, text, warning };
+            found.into_iter().map(problem).collect::<Vec<Problem>>()
+        };
+        let wrong = placed(self.wrong, false);
+        if wrong.is_empty() { Ok(placed(self.doubtful, true)) } else { Err(Problems(wrong)) }
     }
 }
 
@@ -134,6 +148,13 @@ impl<'a> Lines<'a> {
     fn of(text: &'a str) -> Self {
         let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Self { text, starts }
+    }
+
+    fn place_of(&self, file: &str, origin: Origin) -> Place {
+        match origin {
+            Origin::Text(offset) => self.place(file, offset),
+            Origin::Variable(name) => Place::Variable(name),
+        }
     }
 
     /// The place of the byte at `offset`; an offset beyond the text is its end.

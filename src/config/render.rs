@@ -12,7 +12,7 @@ use toml::Value;
 
 use super::duration::brief;
 use super::{Account, Cadence, Config, Heartbeat, Notifier, Poll, SnsFormat, Status, Target, Webhook};
-use crate::detect::{Condition, Rule, Statistic};
+use crate::detect::{Allowance, Condition, FirstSeen, Globs, GroupKey, Rule, Statistic, Step};
 use crate::model::Outcome;
 
 /// What stands for a secret.
@@ -27,6 +27,12 @@ pub fn render(config: &Config) -> String {
     text
 }
 
+/// Whether both mean the same accesses, as far as their texts tell.
+pub(super) fn same_condition(one: &Condition, other: &Condition) -> bool {
+    let text = |it: &Condition| condition_pairs(it).map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>();
+    text(one) == text(other)
+}
+
 fn write_config(out: &mut String, config: &Config) -> fmt::Result {
     pair(out, "state_dir", path(&config.state_dir))?;
     poll(out, &config.poll)?;
@@ -35,6 +41,9 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
     }
     for each in &config.rules {
         rule(out, each)?;
+    }
+    for each in &config.allowances {
+        allowance(out, each)?;
     }
     for each in config.notifiers.values() {
         notifier(out, each)?;
@@ -80,24 +89,79 @@ fn rule(out: &mut String, rule: &Rule) -> fmt::Result {
     pair(out, "severity", rule.severity.word())?;
     optional(out, "runbook", rule.runbook.as_deref())?;
     condition(out, &rule.condition)?;
-    match rule.statistic {
-        Statistic::Sum => pair(out, "statistic", "sum")?,
-        Statistic::Distinct(key) => writeln!(out, "statistic = {{ distinct = {:?} }}", key.word())?,
+    if rule.steps.is_empty() {
+        measure(out, rule)?;
+    } else {
+        steps(out, rule)?;
     }
-    writeln!(out, "threshold = {}", rule.threshold)?;
-    pair(out, "window", seconds(rule.window))?;
-    pair(out, "group_by", rule.group_by.iter().map(|key| key.word()).collect::<Vec<_>>())?;
+    pair(out, "group_by", words(&rule.group_by))?;
     pair(out, "hold", seconds(rule.hold))?;
     pair(out, "update_every", seconds(rule.update_every))?;
     pair(out, "notify", rule.notify.clone())
 }
 
+fn measure(out: &mut String, rule: &Rule) -> fmt::Result {
+    writeln!(out, "statistic = {}", statistic(rule.statistic))?;
+    writeln!(out, "threshold = {}", rule.threshold)?;
+    pair(out, "window", seconds(rule.window))?;
+    let Some(FirstSeen { of, memory, learn, seed }) = &rule.first_seen else { return Ok(()) };
+    let of = Value::from(words(of));
+    let [memory, learn, seed] = [*memory, *learn, *seed].map(|secs| Value::from(seconds(secs)));
+    writeln!(out, "first_seen = {{ of = {of}, memory = {memory}, learn = {learn}, seed = {seed} }}")
+}
+
+fn steps(out: &mut String, rule: &Rule) -> fmt::Result {
+    writeln!(out, "steps = [")?;
+    for Step { condition, statistic: counted, threshold } in &rule.steps {
+        let pairs: Vec<String> = condition_pairs(condition).map(|(key, value)| format!("{key} = {value}, ")).collect();
+        writeln!(out, "    {{ {}statistic = {}, threshold = {threshold} }},", pairs.concat(), statistic(*counted))?;
+    }
+    writeln!(out, "]")?;
+    pair(out, "within", seconds(rule.window))
+}
+
+fn statistic(statistic: Statistic) -> String {
+    match statistic {
+        Statistic::Sum => "\"sum\"".to_owned(),
+        Statistic::Distinct(key) => format!("{{ distinct = {:?} }}", key.word()),
+    }
+}
+
 fn condition(out: &mut String, condition: &Condition) -> fmt::Result {
-    pair(out, "events", condition.events.clone())?;
-    pair(out, "outcome", condition.outcome.map_or("any", Outcome::word))?;
-    pair(out, "secrets", condition.secrets.texts().to_vec())?;
-    pair(out, "principals", condition.principals.texts().to_vec())?;
-    pair(out, "exclude_principals", condition.exclude_principals.texts().to_vec())
+    condition_pairs(condition).try_for_each(|(key, value)| writeln!(out, "{key} = {value}"))
+}
+
+/// The keys of a condition with their values as TOML, which stays on one line where it can stand in a table.
+fn condition_pairs(condition: &Condition) -> impl Iterator<Item = (&'static str, String)> {
+    let list = |globs: &Globs| Some(Value::from(globs.texts().to_vec()).to_string());
+    let tags: Vec<String> = condition
+        .secret_tags
+        .iter()
+        .map(|(tag, globs)| format!("{} = {}", Value::from(tag.as_str()), Value::from(globs.texts().to_vec())))
+        .collect();
+    let outcome = condition.outcome.map_or("any", Outcome::word);
+    let pairs = [
+        ("events", Some(Value::from(condition.events.clone()).to_string())),
+        ("outcome", Some(Value::from(outcome).to_string())),
+        ("secrets", list(&condition.secrets)),
+        ("secret_tags", (!tags.is_empty()).then(|| format!("{{ {} }}", tags.join(", ")))),
+        ("principals", list(&condition.principals)),
+        ("exclude_principals", list(&condition.exclude_principals)),
+        ("pattern", condition.pattern.as_ref().map(|pattern| Value::from(pattern.text()).to_string())),
+    ];
+    pairs.into_iter().filter_map(|(key, value)| Some((key, value?)))
+}
+
+fn allowance(out: &mut String, allowance: &Allowance) -> fmt::Result {
+    writeln!(out, "\n[[allow]]")?;
+    pair(out, "name", allowance.name.as_str())?;
+    pair(out, "owner", allowance.owner.as_str())?;
+    pair(out, "reason", allowance.reason.as_str())?;
+    optional(out, "until", allowance.until.map(|until| until.to_string()).as_deref())?;
+    pair(out, "rules", allowance.rules.clone())?;
+    condition(out, &allowance.condition)?;
+    let at_most = allowance.at_most.map(|at_most| format!("{} per {}", at_most.accesses, seconds(at_most.window)));
+    optional(out, "at_most", at_most.as_deref())
 }
 
 fn notifier(out: &mut String, notifier: &Notifier) -> fmt::Result {
@@ -162,6 +226,10 @@ fn pair(out: &mut String, key: &str, value: impl Into<Value>) -> fmt::Result {
 
 fn optional(out: &mut String, key: &str, value: Option<&str>) -> fmt::Result {
     value.map_or(Ok(()), |value| pair(out, key, value))
+}
+
+fn words(keys: &[GroupKey]) -> Vec<&'static str> {
+    keys.iter().map(|key| key.word()).collect()
 }
 
 fn path(path: &Path) -> String {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Problem;
 use crate::detect::{Allowance, Condition, Rule};
 use crate::model::Severity;
 
@@ -28,6 +29,8 @@ pub struct Config {
     pub heartbeat: Option<Heartbeat>,
     /// The status page; none: off.
     pub status: Option<Status>,
+    /// What is right and hardly meant, by position.
+    pub warnings: Vec<Problem>,
 }
 
 impl Config {

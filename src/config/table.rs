@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::duration::{LONGEST, brief, parse};
 use super::keys::{Section, did_you_mean, home_of};
 use super::problem::{Complaints, Origin, alternatives, shown};
-use super::tree::{Entry, Node, Value};
+use super::tree::{Entry, Node, Value, laid_over};
 
 /// The keys of one table of the configuration.
 pub(super) struct Table<'a> {
@@ -30,9 +30,21 @@ pub(super) struct Item<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// The top level.
-    pub(super) fn root(section: &'static Section, entries: Vec<Entry>, complaints: &'a Complaints) -> Self {
-        Self { section, path: String::new(), origin: Origin::Text(0), entries, complaints }
+    /// A table of these entries, of which what is missing is missed at the beginning of the text.
+    pub(super) fn new(section: &'static Section, path: &str, entries: Vec<Entry>, complaints: &'a Complaints) -> Self {
+        Self { section, path: path.to_owned(), origin: Origin::Text(0), entries, complaints }
+    }
+
+    /// The table with what it does not say itself from `base`, as if that stood where the table does.
+    pub(super) fn over(mut self, base: &[Entry]) -> Self {
+        self.entries = laid_over(base, self.entries, &self.origin);
+        self
+    }
+
+    /// The table with other complaints.
+    pub(super) fn heard_by<'b>(&self, complaints: &'b Complaints) -> Table<'b> {
+        let Self { section, path, origin, entries, .. } = self;
+        Table { section, path: path.clone(), origin: origin.clone(), entries: entries.clone(), complaints }
     }
 
     /// Where it stands, such as `rule[0]`.
@@ -45,6 +57,12 @@ impl<'a> Table<'a> {
         debug_assert!(self.section.keys.contains(&key), "{key} is not in the table of known keys");
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
         Some(Item { path: join(&self.path, key), node: entry.node.clone(), complaints: self.complaints })
+    }
+
+    /// Whether the value of `key` is this text.
+    pub(super) fn says(&self, key: &str, text: &str) -> bool {
+        let mut entries = self.entries.iter().filter(|entry| entry.key == key);
+        entries.any(|entry| matches!(&entry.node.value, Value::Text(value) if value == text))
     }
 
     /// The value of `key` as `read` has it; none if it is not set or wrong.
@@ -81,6 +99,19 @@ impl<'a> Table<'a> {
     /// Complains that `key`, which is not there, is wrong.
     pub(super) fn wrong(&self, key: &str, text: impl Into<String>) {
         self.complaints.add(&self.origin, &join(&self.path, key), text);
+    }
+
+    /// Complains of the table as a whole.
+    pub(super) fn wrong_itself(&self, text: impl Into<String>) {
+        self.complaints.add(&self.origin, &self.path, text);
+    }
+
+    /// Warns of `key`, or where it is not there, of the table.
+    pub(super) fn warn(&self, key: &str, text: impl Into<String>) {
+        match self.item(key) {
+            Some(item) => item.warn(text),
+            None => self.complaints.warn(&self.origin, &join(&self.path, key), text),
+        }
     }
 
     /// Complains of every key that is unknown here, or known to later versions only.
@@ -123,6 +154,23 @@ impl<'a> Item<'a> {
     /// Complains of this value.
     pub(super) fn wrong(&self, text: impl Into<String>) {
         self.complaints.add(&self.node.origin, &self.path, text);
+    }
+
+    /// Complains of the character of this string that is the `column`th, from 1: at its place, if that can be told.
+    pub(super) fn wrong_inside(&self, column: usize, text: &str) {
+        let within =
+            |string: &str| string.char_indices().nth(column.saturating_sub(1)).map_or(string.len(), |(at, _)| at);
+        match (&self.node.origin, &self.node.value) {
+            (Origin::Text(begin), Value::Text(string)) if self.node.plain => {
+                self.complaints.add(&Origin::Text(begin + 1 + within(string)), &self.path, text);
+            }
+            _ => self.wrong(format!("column {column} of the text: {text}")),
+        }
+    }
+
+    /// Warns of this value.
+    pub(super) fn warn(&self, text: impl Into<String>) {
+        self.complaints.warn(&self.node.origin, &self.path, text);
     }
 
     /// Complains that it is of another type than `expected`.
@@ -229,6 +277,14 @@ impl<'a> Item<'a> {
         Some(number)
     }
 
+    /// A date or a time, as TOML's own or as a string.
+    pub(super) fn date(&self, expected: &str) -> Option<String> {
+        match self.node.text().as_ref() {
+            Value::Text(text) | Value::Datetime(text) => Some(text.clone()),
+            other => self.mistyped(expected, other),
+        }
+    }
+
     /// A duration from `least` to `most`.
     pub(super) fn duration(&self, least: Duration, most: Duration) -> Option<Duration> {
         let text = match self.node.text().as_ref() {
@@ -274,6 +330,16 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// The strings in an array, without a complaint of anything else.
+    pub(super) fn strings(&self) -> Vec<(Item<'a>, String)> {
+        let Value::List(nodes) = self.node.typed().into_owned() else { return Vec::new() };
+        let string = |(index, node): (usize, Node)| match node.text().into_owned() {
+            Value::Text(text) => Some((self.inner(format!("{}[{index}]", self.path), node), text)),
+            _ => None,
+        };
+        nodes.into_iter().enumerate().filter_map(string).collect()
+    }
+
     /// The elements of an array as `read` has them, no two of them alike. Elements that are wrong are left out.
     pub(super) fn set<T: PartialEq>(&self, of: &str, mut read: impl FnMut(&Item<'a>) -> Option<T>) -> Option<Vec<T>> {
         let mut values = Vec::new();
@@ -292,6 +358,16 @@ impl<'a> Item<'a> {
         matches!(self.node.typed().as_ref(), Value::List(nodes) if nodes.is_empty())
     }
 
+    /// Whether it is a table without entries.
+    pub(super) fn is_empty_table(&self) -> bool {
+        matches!(&self.node.value, Value::Table(entries) if entries.is_empty())
+    }
+
+    /// Whether it is an array.
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self.node.typed().as_ref(), Value::List(_))
+    }
+
     /// Whether it is a table.
     pub(super) fn is_table(&self) -> bool {
         matches!(self.node.value, Value::Table(_))
@@ -304,6 +380,12 @@ impl<'a> Item<'a> {
             Value::Table(entries) => Some(Table { section, path, origin, entries, complaints: self.complaints }),
             other => self.mistyped("a table", &other),
         }
+    }
+
+    /// What `base` says, as if it stood here.
+    pub(super) fn stands_for(&self, section: &'static Section, base: &[Entry]) -> Table<'a> {
+        let (path, origin) = (self.path.clone(), self.node.origin.clone());
+        Table { section, path, origin, entries: Vec::new(), complaints: self.complaints }.over(base)
     }
 
     /// The entries of a table whose keys are names of the operator's own.

@@ -1,5 +1,7 @@
 //! Every kind of mistake, a line each; then sources, variables, defaults, rendering, and nonsense.
 
+mod rules;
+
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -70,7 +72,7 @@ fn unknown_keys_and_keys_at_the_wrong_place() {
     wrong("[[rule]]\nname = \"a\"\ngroup-by = []", "3:1: rule[0].group-by: unknown key, did you mean \"group_by\"?");
     wrong("[[account]]\nregion = []", "2:1: account[0].region: unknown key, did you mean \"regions\"?");
     wrong("[status]\nlissen = \"\"", "2:1: status.lissen: unknown key, did you mean \"listen\"?");
-    wrong("zzz = 1", "1:1: zzz: unknown key; known here: state_dir, poll, account");
+    wrong("zzz = 1", "1:1: zzz: unknown key; known here: state_dir, use, poll, account");
     wrong("interval = \"1m\"", "1:1: interval: unknown key here; it belongs to [poll]");
     wrong("[poll]\nstate_dir = \"/x\"", "2:1: poll.state_dir: unknown key here; it belongs to the top of the file");
     wrong("\"a b\\n\" = 1", "1:1: \"a b\\n\": unknown key;");
@@ -79,7 +81,6 @@ fn unknown_keys_and_keys_at_the_wrong_place() {
 #[test]
 fn what_later_versions_bring_is_refused() {
     let later = |key: &str| format!("{key}: not supported by this version; remove it");
-    wrong("[[rule]]\nname = \"a\"\npattern = \"x\"", &later("3:1: rule[0].pattern"));
     wrong("[notify.a]\ntype = \"stdout\"\nfallback = \"b\"", &later("3:1: notify.a.fallback"));
     wrong("[notify.a]\ntype = \"stdout\"\nfallback_after = \"5m\"", &later("3:1: notify.a.fallback_after"));
     wrong("[notify.a]\ntype = \"stdout\"\ntemplate = \"x\"", &later("3:1: notify.a.template"));

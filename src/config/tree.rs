@@ -18,6 +18,8 @@ use super::problem::{Complaints, Origin};
 pub(super) struct Node {
     pub(super) origin: Origin,
     pub(super) value: Value,
+    /// Whether it is a string that stands in the text character by character, behind one quotation mark.
+    pub(super) plain: bool,
 }
 
 /// A key, where it stands, and its value.
@@ -36,7 +38,8 @@ pub(super) enum Value {
     Integer(i128),
     Float(f64),
     Boolean(bool),
-    Datetime,
+    /// A date, a time or both, as TOML writes them.
+    Datetime(String),
     List(Vec<Node>),
     Table(Vec<Entry>),
     /// The text of a variable: TOML of the type that is wanted if it can be read as that, else simply a text.
@@ -51,7 +54,7 @@ impl Value {
             Self::Integer(_) => "an integer",
             Self::Float(_) => "a float",
             Self::Boolean(_) => "a boolean",
-            Self::Datetime => "a date",
+            Self::Datetime(_) => "a date",
             Self::List(_) => "an array",
             Self::Table(_) => "a table",
         }
@@ -59,6 +62,21 @@ impl Value {
 }
 
 impl Node {
+    /// A value that no text holds as it is.
+    pub(super) fn new(origin: Origin, value: Value) -> Self {
+        Self { origin, value, plain: false }
+    }
+
+    /// The same, standing where `origin` says, and so all that is in it.
+    pub(super) fn moved_to(&self, origin: &Origin) -> Self {
+        let value = match &self.value {
+            Value::List(nodes) => Value::List(nodes.iter().map(|node| node.moved_to(origin)).collect()),
+            Value::Table(entries) => Value::Table(entries.iter().map(|entry| entry.moved_to(origin)).collect()),
+            value => value.clone(),
+        };
+        Self::new(origin.clone(), value)
+    }
+
     /// The value where a text is wanted.
     pub(super) fn text(&self) -> Cow<'_, Value> {
         match &self.value {
@@ -79,6 +97,29 @@ impl Node {
             value => Cow::Borrowed(value),
         }
     }
+}
+
+impl Entry {
+    /// The same, standing where `origin` says.
+    pub(super) fn moved_to(&self, origin: &Origin) -> Self {
+        Self { key: self.key.clone(), origin: origin.clone(), node: self.node.moved_to(origin) }
+    }
+}
+
+/// Lays `over` over `base`, tables in them alike; what only `base` has then stands where `origin` says.
+pub(super) fn laid_over(base: &[Entry], over: Vec<Entry>, origin: &Origin) -> Vec<Entry> {
+    let mut laid: Vec<Entry> = base.iter().map(|entry| entry.moved_to(origin)).collect();
+    for mut entry in over {
+        let Some(there) = laid.iter_mut().find(|there| there.key == entry.key) else {
+            laid.push(entry);
+            continue;
+        };
+        if let (Value::Table(base), Value::Table(over)) = (&there.node.value, &mut entry.node.value) {
+            *over = laid_over(base, std::mem::take(over), &entry.node.origin);
+        }
+        *there = entry;
+    }
+    laid
 }
 
 /// Reads `text` as TOML. Where it is none, there is no tree: what a parser guesses behind a mistake would only give
@@ -112,7 +153,12 @@ fn entries(table: &DeTable<'_>, locate: &Locate<'_>) -> Vec<Entry> {
 }
 
 fn node(spanned: &Spanned<DeValue<'_>>, locate: &Locate<'_>) -> Node {
-    Node { origin: locate(spanned.span().start), value: value(spanned.get_ref(), locate) }
+    /// A quotation mark before and one behind.
+    const MARKS: usize = 2;
+    let value = value(spanned.get_ref(), locate);
+    // Escapes and longer marks would make the value longer in the text.
+    let plain = matches!(&value, Value::Text(text) if spanned.span().len() == text.len() + MARKS);
+    Node { origin: locate(spanned.span().start), value, plain }
 }
 
 fn value(parsed: &DeValue<'_>, locate: &Locate<'_>) -> Value {
@@ -124,7 +170,7 @@ fn value(parsed: &DeValue<'_>, locate: &Locate<'_>) -> Value {
         }
         DeValue::Float(float) => Value::Float(float.as_str().parse().unwrap_or(f64::NAN)),
         DeValue::Boolean(boolean) => Value::Boolean(*boolean),
-        DeValue::Datetime(_) => Value::Datetime,
+        DeValue::Datetime(datetime) => Value::Datetime(datetime.to_string()),
         DeValue::Array(array) => Value::List(array.iter().map(|element| node(element, locate)).collect()),
         DeValue::Table(table) => Value::Table(entries(table, locate)),
     }
@@ -143,7 +189,7 @@ pub(super) fn overlay(root: &mut Vec<Entry>, env: &Environment, complaints: &Com
             continue;
         };
         let path = name[PREFIX.len()..].to_lowercase();
-        let node = Node { origin: origin.clone(), value: Value::Untyped(raw.to_owned()) };
+        let node = Node::new(origin.clone(), Value::Untyped(raw.to_owned()));
         if let Err(why) = (Setting { root, path: &path, node }).apply() {
             complaints.add(&origin, "", why);
         }
@@ -165,7 +211,7 @@ impl Setting<'_> {
             None => (self.path, None),
         };
         match (section, rest) {
-            ("account" | "rule", _) => Err(format!(
+            ("account" | "rule" | "allow", _) => Err(format!(
                 "no variable sets a key of [[{section}]]; SECRETWATCH_CONFIG_TOML can hold a whole file as text"
             )),
             ("poll" | "heartbeat" | "status" | "notify", None) => Err(format!(
@@ -233,7 +279,7 @@ fn known(section: &Section, prefix: &str, key: &str) -> Result<(), String> {
 fn table<'a>(entries: &'a mut Vec<Entry>, key: &str, origin: &Origin) -> Option<&'a mut Vec<Entry>> {
     let index = entries.iter().position(|entry| entry.key == key).unwrap_or(entries.len());
     if index == entries.len() {
-        let node = Node { origin: origin.clone(), value: Value::Table(Vec::new()) };
+        let node = Node::new(origin.clone(), Value::Table(Vec::new()));
         entries.push(Entry { key: key.to_owned(), origin: origin.clone(), node });
     }
     match entries.get_mut(index).map(|entry| &mut entry.node.value) {

@@ -3,6 +3,7 @@
 mod accounts;
 mod allowances;
 mod blind;
+mod builtin;
 mod changes;
 mod commands;
 mod disk;
