@@ -8,7 +8,10 @@ use secretwatch::model::{Access, EventTime, Span, WallTime};
 use secretwatch::store::{Ledger, LedgerSettings};
 use secretwatch::trail::Coverage;
 
+use secretwatch::demo::{Caller, Lateness, Record, Settings};
+
 use crate::promise::{EVENT_SOURCE, START, access, drain, rule, settings, source};
+use crate::rig::paused::Paused;
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
@@ -207,4 +210,31 @@ fn the_past_is_counted_by_no_other_rule() {
     assert!(ledger.access(&(-10 * DAY).to_string()).unwrap().is_some(), "it is kept all the same");
     let known: &Coverage = &ledger.sources()[&source()].coverage[EVENT_SOURCE];
     assert_eq!(known.since(), EventTime(START).minus(HOUR), "and nothing of it is a backlog");
+}
+
+/// The daemon itself: the past is read below everything else, and what is new is told when it knows.
+#[tokio::test(start_paused = true)]
+async fn the_daemon_reads_the_past_when_it_has_time_for_it() {
+    let rule = "[[rule]]\nname = \"new\"\nevents = [\"GetSecretValue\"]\nupdate_every = \"1s\"\n\
+                first_seen = { of = [\"principal\", \"secret\"], memory = \"20d\", learn = \"7d\", seed = \"20d\" }\n";
+    let settings = Settings { quota: None, lateness: Lateness::none(), ..Settings::default() };
+    let world = Paused::new(settings, "interval = \"1m\"\nbackfill = \"1h\"\n", rule);
+    let read = |who: &str| Record::read("prod/db").by(Caller::user("111122223333", who));
+    world.put(read("ann"), -15 * DAY, 0);
+    // More than one request for each day, so that a pass has to give way.
+    let past: Vec<String> = (0..400).map(|number| world.put(read("bob"), -10 * DAY - number, 0)).collect();
+    let (known, new) = (world.put(read("ann"), 30, 0), world.put(read("eve"), 40, 0));
+    world.watch(1_200).await;
+    let told = world.told();
+    assert!(told.contains_key(&new) && !told.contains_key(&known), "{told:?}");
+    let late = world.put(read("bob"), 1_230, 0);
+    let newer = world.put(read("zoe"), 1_231, 0);
+    world.watch(300).await;
+    let told = world.told();
+    assert!(told.contains_key(&newer) && !told.contains_key(&late), "{told:?}");
+    assert!(world.alerts_of("blind").is_empty(), "what is read besides makes nobody blind");
+    // Not again by the second daemon; where a reading gave way amid a second, that second is read again.
+    let readings = world.readings();
+    let times: usize = past.iter().map(|id| readings[id].len()).sum();
+    assert!((past.len()..past.len() + 50).contains(&times), "{times} readings of {} events", past.len());
 }
