@@ -59,7 +59,7 @@ fn allowance(table: &Table<'_>, place: usize, rules: &[RuleRead<'_>]) -> Allowan
 fn is_about_something(table: &Table<'_>) -> bool {
     let lists = ["events", "secrets", "principals"];
     let says_more = |key: &&str| table.item(key).is_some_and(|item| !item.is_empty_list());
-    lists.iter().any(|key| says_more(key))
+    lists.iter().any(says_more)
         || table.item("secret_tags").is_some_and(|item| !item.is_empty_table())
         || table.item("outcome").is_some() && !table.says("outcome", "any")
         || table.item("pattern").is_some()

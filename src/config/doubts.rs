@@ -78,6 +78,9 @@ fn of_condition(table: &Table<'_>, condition: &Condition, whole: &Whole<'_, '_>)
     }
 }
 
+/// What a principal is called of whom a record says nothing.
+const NOBODY: &str = "Unknown";
+
 /// A session is no principal, since it is another one every hour: its role is.
 fn doubt_of_principal(glob: &str) -> Option<String> {
     let parts: Vec<&str> = glob.splitn(6, ':').collect();
@@ -92,7 +95,7 @@ fn doubt_of_principal(glob: &str) -> Option<String> {
         ["arn", _, service, ..] if is_literal(service) && !["iam", "sts"].contains(service) => {
             Some("the ARN of no principal: those are of iam, or of sts for federated users".to_owned())
         }
-        [word] if is_literal(word) && !word.contains('/') && word.chars().any(char::is_lowercase) => {
+        [word] if is_literal(word) && !word.contains('/') && *word != NOBODY => {
             Some(format!("principals are compared by their whole ARN, did you mean \"*/{word}\"?"))
         }
         _ => None,

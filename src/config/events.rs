@@ -92,19 +92,8 @@ const SOURCES: [Source; 2] = [
 /// CloudTrail's own events.
 pub(super) const CLOUDTRAIL: &str = "cloudtrail.amazonaws.com";
 
-/// Sources that are likely to be looked up, besides those whose events we know.
-const OTHER_SOURCES: [&str; 10] = [
-    "iam.amazonaws.com",
-    "kms.amazonaws.com",
-    "sts.amazonaws.com",
-    "ssm.amazonaws.com",
-    "signin.amazonaws.com",
-    "s3.amazonaws.com",
-    "ec2.amazonaws.com",
-    "lambda.amazonaws.com",
-    "rds.amazonaws.com",
-    "organizations.amazonaws.com",
-];
+/// What the names of event sources end in.
+const ENDING: &str = ".amazonaws.com";
 
 /// The event that `name` is, but for its capitals.
 pub(super) fn in_other_capitals(name: &str) -> Option<&'static str> {
@@ -130,17 +119,17 @@ pub(super) fn doubt(name: &str, sources: &[String]) -> Option<String> {
 
 /// What is doubtful about looking up the event source of this name; none: nothing.
 pub(super) fn doubt_of_source(name: &str) -> Option<String> {
-    let known = || SOURCES.iter().map(|source| source.name).chain(OTHER_SOURCES);
-    if known().any(|known| known == name) {
+    let Some(service) = name.strip_suffix(ENDING) else {
+        return Some(format!("event sources end in {ENDING:?}; if it is mistyped, nothing is found"));
+    };
+    // Short names are near to one another, and there are too many of them to know.
+    const TELLING: usize = 6;
+    let known = || SOURCES.iter().map(|source| source.name.trim_end_matches(ENDING));
+    if service.len() < TELLING || known().any(|known| known == service) {
         return None;
     }
-    match nearest(name, known()) {
-        Some(near) if is_near(name, near) => {
-            Some(format!("no event source called {name:?} is known, did you mean {near:?}?"))
-        }
-        _ if name.ends_with(".amazonaws.com") => None,
-        _ => Some("event sources end in \".amazonaws.com\"; if it is mistyped, nothing is found".to_owned()),
-    }
+    let near = nearest(service, known())?;
+    Some(format!("no event source called {name:?} is known, did you mean {:?}?", format!("{near}{ENDING}")))
 }
 
 /// Whether every one of `events` names no secret; false if there is none.
@@ -148,12 +137,6 @@ pub(super) fn name_no_secret(events: &[String]) -> bool {
     let without = |event: &String| SOURCES.iter().any(|source| source.without_secret.contains(&event.as_str()));
     let of_another = |event: &String| SOURCES[1..].iter().any(|source| source.events.contains(&event.as_str()));
     !events.is_empty() && events.iter().all(|event| without(event) || of_another(event))
-}
-
-/// Source names share their long ends, so that one has to be much nearer than words do.
-fn is_near(name: &str, known: &str) -> bool {
-    const MISTAKES: usize = 2;
-    strsim::damerau_levenshtein(name, known) <= MISTAKES && name.len() > "s3.amazonaws.com".len()
 }
 
 fn all() -> impl Iterator<Item = &'static str> {

@@ -1,5 +1,7 @@
 //! Every kind of mistake, a line each; then sources, variables, defaults, rendering, and nonsense.
 
+mod allow;
+mod doubts;
 mod rules;
 
 use std::fs;
@@ -11,7 +13,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::detect::Statistic;
-use crate::model::{Outcome, Severity};
+use crate::model::{Outcome, Severity, WallTime};
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 

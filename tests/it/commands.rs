@@ -57,6 +57,56 @@ async fn the_configuration_may_be_a_variable() {
 }
 
 #[tokio::test]
+async fn what_is_doubtful_is_told_and_refused_only_by_the_strict() {
+    let folder = Folder::new();
+    folder.write("doubtful.toml", "[[rule]]\nname = \"a\"\nnotify = []\n");
+    let warning = "doubtful.toml:3:10: rule[0].notify: warning: an empty list is no list";
+    let told = folder.run(&["check", "-c", "doubtful.toml"]).await.exits(0).says(warning);
+    assert!(told.stdout.contains("1 warning(s)"), "{told}");
+    let printed = folder.run(&["check", "--print", "-c", "doubtful.toml"]).await.exits(0).says(warning).stdout;
+    assert!(printed.contains("[[rule]]") && !printed.contains("warning"), "{printed}");
+    let refused = folder.run(&["check", "--strict", "-c", "doubtful.toml"]).await.exits(78).says(warning);
+    assert_eq!(refused.stdout, "", "{refused}");
+    folder.write("clear.toml", "use = [\"recommended\"]\n");
+    assert_eq!(folder.run(&["check", "--strict", "-c", "clear.toml"]).await.exits(0).stderr, "");
+}
+
+#[tokio::test]
+async fn the_built_in_rules_are_listed_and_can_be_copied() {
+    let folder = Folder::new();
+    let list = folder.run(&["rules"]).await.exits(0).stdout;
+    let shown: Value = serde_json::from_str(&folder.run(&["rules", "--format", "json"]).await.exits(0).stdout).unwrap();
+    let rules = shown.as_array().unwrap();
+    assert!(rules.len() >= 17 && list.lines().all(|line| line.chars().count() <= 100), "{list}");
+    for rule in rules {
+        let [name, severity, technique] = ["name", "severity", "technique"].map(|key| rule[key].as_str().unwrap());
+        let recommended = if rule["recommended"] == true { ", recommended" } else { "" };
+        assert!(list.contains(&format!("{name} ({severity}, {technique}{recommended})\n")), "{name} in {list}");
+        assert!(rule["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{rule}");
+    }
+    for words in [
+        "15 different secrets by GetSecretValue (success), within 10m for one principal",
+        "then one GetSecretValue (success), within 30m for one principal",
+        "each GetSecretValue (success) with principal and secret not seen together for 30d, for one principal",
+        "Needs \"cloudtrail.amazonaws.com\" among poll.event_sources.",
+    ] {
+        let flowing = list.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flowing.contains(words), "no {words:?} in {list}");
+    }
+
+    let copied = folder.run(&["rules", "bulk-read", "new-reader"]).await.exits(0).stdout;
+    folder.write("copied.toml", &copied);
+    folder.run(&["check", "--strict", "-c", "copied.toml"]).await.exits(0);
+    let one = folder.run(&["rules", "--format", "json", "bulk-read"]).await.exits(0).stdout;
+    assert!(copied.contains(serde_json::from_str::<Value>(&one).unwrap()[0]["toml"].as_str().unwrap()), "{copied}");
+    folder
+        .run(&["rules", "bulk-reads"])
+        .await
+        .exits(64)
+        .says("no built-in rule \"bulk-reads\", did you mean \"bulk-read\"?");
+}
+
+#[tokio::test]
 async fn the_demo_shows_an_alert_and_ends_when_asked() {
     let folder = Folder::new();
     let demo = Program::start(program(folder.path()).args(["demo", "--format", "json"]));
@@ -75,6 +125,8 @@ async fn help_version_completions_and_manual() {
     for (arguments, words) in [
         (&["--help"][..], &["--once", "--config", "replay", "Exit status"][..]),
         (&["replay", "--help"], &["PATH", "--format", "--from-aws", "--compare", "--jobs"]),
+        (&["check", "--help"], &["--print", "--strict"]),
+        (&["rules", "--help"], &["NAME", "--format"]),
         (&["--version"], &["secretwatch ", env!("CARGO_PKG_VERSION")]),
         (&["completions", "bash"], &["complete -F", "secretwatch"]),
         (&["completions", "zsh"], &["#compdef secretwatch"]),

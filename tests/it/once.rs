@@ -149,6 +149,13 @@ async fn a_pass_that_is_cut_short_is_status_1_and_goes_on_where_it_ended() {
 }
 
 #[tokio::test]
+async fn what_is_doubtful_about_the_configuration_is_logged() {
+    let mut rig = Rig::new().await;
+    rig.tables("[[rule]]\nname = \"read\"\nnotify = []\n");
+    rig.once().await.exits(0).says("an empty list is no list").says("rule[0].notify").says("WARN");
+}
+
+#[tokio::test]
 async fn wrong_usage_is_status_64() {
     for arguments in
         [&["--frobnicate"][..], &["fly"], &["--max-time", "5s"], &["--once", "--max-time", "soon"], &["replay"]]
