@@ -21,5 +21,5 @@ pub use alert::{Alert, AlertKind, AlertRule, MAX_ACCESSES, MAX_BYTES, SCHEMA, Se
 pub(crate) use json::{Object, Text};
 pub use record::{Unreadable, read_record};
 pub use secret::Secret;
-pub use summary::{duration_in_words, group_key_words, printable};
+pub use summary::{duration_in_words, group_key_words, printable, statistic_words};
 pub use time::{EventTime, Span, WallClock, WallTime};

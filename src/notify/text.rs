@@ -7,7 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Access, Alert, AlertKind, EventTime, Outcome, duration_in_words, group_key_words, printable};
+use crate::model::{
+    Access, Alert, AlertKind, EventTime, Outcome, duration_in_words, group_key_words, printable, statistic_words,
+};
 
 /// Columns of a line, where words allow it.
 const WIDTH: usize = 76;
@@ -172,7 +174,7 @@ fn why(page: &mut Page, alert: &Alert) {
     page.gap();
     page.paragraph("Why this is an alert:");
     rule(page, alert);
-    let (one, many) = counted(&alert.statistic);
+    let (one, many) = statistic_words(&alert.statistic);
     let unit = if alert.threshold == 1 { one } else { many };
     let keys: Vec<&str> = alert.group.keys().map(|key| group_key_words(key)).collect();
     let each = if keys.is_empty() { String::new() } else { format!(" for one {}", keys.join(" and ")) };
@@ -190,18 +192,6 @@ fn rule(page: &mut Page, alert: &Alert) {
         None => String::new(),
     };
     page.indented(&format!("Rule {}, severity {}{says}.", alert.rule.name, alert.rule.severity.word()));
-}
-
-/// What a statistic counts: one of it, several of it.
-fn counted(statistic: &str) -> (String, String) {
-    match statistic.strip_prefix("distinct ").map(group_key_words) {
-        None if statistic == "sequence" => ("step".to_owned(), "steps".to_owned()),
-        None => ("access".to_owned(), "accesses".to_owned()),
-        Some(key) => {
-            let many = if key.ends_with('s') { format!("{key}es") } else { format!("{key}s") };
-            (key.to_owned(), format!("different {many}"))
-        }
-    }
 }
 
 /// What to do: the operator's own words, else what one looks at first.

@@ -393,18 +393,6 @@ Decided     2026-05-27 18:49:55 UTC
 }
 
 #[test]
-fn statistics_are_said_in_words() {
-    for (statistic, one, many) in [
-        ("sum", "access", "accesses"),
-        ("distinct secret", "secret", "different secrets"),
-        ("distinct source_ip", "address", "different addresses"),
-        ("distinct user_agent", "user agent", "different user agents"),
-    ] {
-        assert_eq!(counted(statistic), (one.to_owned(), many.to_owned()));
-    }
-}
-
-#[test]
 fn a_subject_is_short_and_ascii() {
     let check = |summary: &str, expected: &str| {
         let mut alert = alert(AlertKind::Opened, vec![]);
