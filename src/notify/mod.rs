@@ -13,6 +13,7 @@
 
 mod dispatch;
 mod outbox;
+mod page;
 pub mod retry;
 mod sender;
 mod sns;

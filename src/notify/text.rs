@@ -7,18 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::page::{Page, VALUE_MAX};
 use crate::model::{
     Access, Alert, AlertKind, EventTime, Outcome, duration_in_words, group_key_words, printable, statistic_words,
 };
-
-/// Columns of a line, where words allow it.
-const WIDTH: usize = 76;
-
-/// Column at which values begin.
-const INDENT: usize = 12;
-
-/// Longest value that is shown, in characters; an ARN may have 2,048, an error message anything.
-const VALUE_MAX: usize = 400;
 
 /// Up to how many accesses are all shown.
 const LISTED_MAX: usize = 10;
@@ -81,7 +73,7 @@ pub fn text(alert: &Alert) -> String {
         }
     }
     ids(&mut page, alert);
-    page.text
+    page.into_text()
 }
 
 /// The composed summary; an alert that comes without gets one here.
@@ -323,33 +315,10 @@ fn moment(at: EventTime) -> String {
     at.to_string().replace('T', " ").replace('Z', " UTC")
 }
 
-/// The mail as it grows.
-#[derive(Default)]
-struct Page {
-    text: String,
-}
-
+/// What mails are made of, besides.
 impl Page {
-    /// An empty line, but never two.
-    fn gap(&mut self) {
-        if !self.text.is_empty() && !self.text.ends_with("\n\n") {
-            self.text.push('\n');
-        }
-    }
-
-    fn paragraph(&mut self, words: &str) {
-        self.wrapped("", 0, words);
-    }
-
     fn indented(&mut self, words: &str) {
         self.wrapped("  ", 2, words);
-    }
-
-    /// A label and its value; without a label, more of the value above. An empty value is left out.
-    fn field(&mut self, label: &str, value: &str) {
-        if !value.is_empty() {
-            self.wrapped(&format!("{label:INDENT$}"), INDENT, value);
-        }
     }
 
     fn maybe(&mut self, label: &str, value: Option<&str>) {
@@ -401,41 +370,6 @@ impl Page {
     /// A command, in parts that stay on one line each.
     fn command<'a>(&mut self, parts: impl Iterator<Item = &'a str>) {
         self.wrapped_with("     ", 7, " \\", parts);
-    }
-
-    fn wrapped(&mut self, start: &str, hang: usize, words: &str) {
-        let shown = printable(words, VALUE_MAX);
-        self.wrapped_with(start, hang, "", shown.split(' '));
-    }
-
-    /// `start` and `words`, with lines broken before words that reach beyond the width: `mark` ends a broken line, and
-    /// `hang` columns begin the next.
-    fn wrapped_with<'a>(&mut self, start: &str, hang: usize, mark: &str, words: impl Iterator<Item = &'a str>) {
-        let mut line = start.to_owned();
-        let mut column = start.chars().count();
-        let mut fresh = true;
-        for word in words {
-            let length = word.chars().count();
-            if !fresh && column + 1 + length + mark.len() > WIDTH {
-                self.line(&(line + mark));
-                line = " ".repeat(hang);
-                column = hang;
-                fresh = true;
-            }
-            if !fresh {
-                line.push(' ');
-                column += 1;
-            }
-            line.push_str(word);
-            column += length;
-            fresh = false;
-        }
-        self.line(&line);
-    }
-
-    fn line(&mut self, line: &str) {
-        self.text.push_str(line.trim_end());
-        self.text.push('\n');
     }
 }
 
