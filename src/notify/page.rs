@@ -10,7 +10,7 @@ use crate::model::printable;
 pub(super) const WIDTH: usize = 76;
 
 /// Column at which values begin.
-const INDENT: usize = 12;
+pub(crate) const INDENT: usize = 12;
 
 /// Longest value that is shown, in characters; an ARN may have 2,048, an error message anything.
 pub(super) const VALUE_MAX: usize = 400;

@@ -7,6 +7,7 @@ mod commands;
 mod disk;
 mod documents;
 mod example_config;
+mod explain;
 mod explanations;
 mod faults;
 mod heartbeat;

@@ -76,6 +76,9 @@ impl Explanation {
         let Some(first) = self.rules.iter().min_by_key(|ruling| Reverse(ruling.weight())) else {
             return format!("There are no rules, so {nobody}.");
         };
+        if first.objection == Some(Objection::Own) {
+            return format!("It is the daemon's own inventory call, which no rule counts; {nobody}.");
+        }
         let name = &first.rule;
         let others = self.rules.iter().filter(|ruling| ruling.alert.is_some()).count().saturating_sub(1);
         let more = match others {
