@@ -13,6 +13,8 @@ pub enum Exit {
     Done,
     /// A pass was incomplete, or a file could not be read.
     Incomplete,
+    /// What was asked about is not known.
+    Unknown,
     /// Read through, but an alert is still undelivered.
     Undelivered,
     /// Wrong usage.
@@ -32,6 +34,7 @@ impl Exit {
         match self {
             Self::Done => 0,
             Self::Incomplete => 1,
+            Self::Unknown => 1,
             Self::Undelivered => 2,
             Self::Usage => 64,
             Self::Software => 70,

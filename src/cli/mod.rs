@@ -3,9 +3,11 @@
 //! Each command is a file; this one reads the arguments and sends them there. [`Exit`] is the only place where an error
 //! becomes a number.
 
+mod ask;
 mod check;
 mod demo;
 mod exit;
+mod explain;
 mod log;
 mod replay;
 mod rules;
@@ -56,7 +58,7 @@ struct Args {
 const AFTER_HELP: &str = "\
 Exit status:
    0  done, or stopped by a signal
-   1  a pass was incomplete, or a file was damaged
+   1  a pass was incomplete, a file was damaged, or an event is not known
    2  --once: an alert is still undelivered
   64  wrong usage
   70  a fault of the program
@@ -88,6 +90,17 @@ enum Command {
     },
     /// Run the rules over CloudTrail files, or over AWS's Event history, and print the alerts that they would have sent
     Replay(replay::Options),
+    /// Say why somebody was told of an event, or why not: for each rule, and each of its keys
+    ///
+    /// Asks the daemon, or looks at the store where none runs.
+    Explain {
+        /// The event's id, as in eventID of its record
+        #[arg(value_name = "EVENT_ID")]
+        event_id: String,
+        /// How it is printed
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
     /// Look after the store: is it whole, and how to begin anew if not
     #[command(subcommand)]
     Store(store::Command),
@@ -106,12 +119,12 @@ enum Command {
     Man,
 }
 
-/// How alerts are printed.
+/// How something is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people, as in a mail
+    /// For people
     Text,
-    /// One alert a line
+    /// For programs, one object a line
     Json,
 }
 
@@ -138,6 +151,7 @@ pub fn main() -> Exit {
         Some(Command::Check { print, strict }) => check::check(&args, *print, *strict),
         Some(Command::Rules { names, format }) => rules::rules(names, *format),
         Some(Command::Replay(options)) => replay::replay(&args, options),
+        Some(Command::Explain { event_id, format }) => explain::explain(&args, event_id, *format),
         Some(Command::Store(store::Command::Check { format })) => store::check(&args, *format),
         Some(Command::Store(store::Command::Renew { since, from_now, force })) => {
             store::renewed(&args, *since, *from_now, *force)

@@ -13,6 +13,7 @@
 //! never is.
 
 mod clock;
+mod control;
 mod feed;
 mod heartbeat;
 mod history;
@@ -32,6 +33,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use self::control::Control;
 use self::heartbeat::Heartbeat;
 use self::schedule::{Calendar, Chore};
 use crate::aws::{AwsError, Source};
@@ -39,8 +41,9 @@ use crate::config::{Cadence, Config};
 use crate::model::{WallClock, WallTime};
 use crate::notify::{BadNotifier, Dispatcher, Sender, with_causes};
 use crate::store::{Home, Keeper, LedgerSettings, Recipient, StoreError, Sweep};
-use crate::trail::PlanSettings;
+use crate::trail::{PlanSettings, SourceId};
 
+pub use control::{Answer, Ask, MAX_REPLY, PROTOCOL, Refusal, RefusalCode, Reply, Says, socket};
 pub use heartbeat::BadHeartbeat;
 pub use history::{History, HistoryPage, Unfinished};
 pub use inventory::Inventory;
@@ -167,6 +170,9 @@ pub async fn run(config: &Config, outside: &Outside, stop: CancellationToken) ->
     if let Some(heartbeat) = heartbeat {
         tasks.spawn(heartbeat.run(keeper.clone(), clock.clone(), stop.clone()));
     }
+    if let Some(control) = control(config, outside) {
+        tasks.spawn(control.serve(keeper.clone(), clock.clone(), stop.clone()));
+    }
     let ended = turn(config, outside, &keeper, &census, &signals, &mut tasks, &stop).await;
 
     stop.cancel();
@@ -181,6 +187,18 @@ pub async fn run(config: &Config, outside: &Outside, stop: CancellationToken) ->
         (Err(Fatal::Store(StoreError::Stopped)), Err(cause)) => Err(cause),
         (ended, finished) => ended.and(finished),
     }
+}
+
+/// Where the daemon is asked what it knows. It watches as well without.
+fn control(config: &Config, outside: &Outside) -> Option<Control> {
+    if outside.disk.is_some() {
+        return None;
+    }
+    Control::open(&config.state_dir)
+        .inspect_err(|error| {
+            tracing::warn!(why = with_causes(error), "no other command can ask this daemon what it knows");
+        })
+        .ok()
 }
 
 /// Reads every source once, delivers what is queued, and ends; the reading no later than after `max_time`.
@@ -242,7 +260,8 @@ impl Plant {
     async fn build(config: &Config, outside: &Outside, awake_since: Option<WallTime>) -> Result<Self, Fatal> {
         let Outside { aws, clock, disk } = outside;
         let sources = aws.sources(&config.accounts).await?;
-        let settings = ledger_settings(config, &sources, awake_since);
+        let ids = sources.iter().map(|source| source.id.clone()).collect();
+        let settings = ledger_settings(config, ids, awake_since);
         let state_dir = config.state_dir.clone();
         let (now, disk) = (clock.now(), disk.clone());
         let is_simulated = disk.is_some();
@@ -449,12 +468,18 @@ async fn close(keeper: Keeper, home: Home) {
     }
 }
 
-fn ledger_settings(config: &Config, sources: &[Source], awake_since: Option<WallTime>) -> LedgerSettings {
+/// What a ledger that is only looked at must know of `config`; which sources there are, its store tells.
+#[must_use]
+pub fn settings_of_view(config: &Config) -> LedgerSettings {
+    ledger_settings(config, Vec::new(), None)
+}
+
+fn ledger_settings(config: &Config, sources: Vec<SourceId>, awake_since: Option<WallTime>) -> LedgerSettings {
     LedgerSettings {
         rules: config.rules.clone(),
         allowances: config.allowances.clone(),
         recipients: recipients(config),
-        sources: sources.iter().map(|source| source.id.clone()).collect(),
+        sources,
         event_sources: config.poll.event_sources.clone(),
         lateness: config.poll.lateness,
         recheck: config.poll.recheck,

@@ -379,6 +379,12 @@ impl FirstSeen {
         Some(front(hash))
     }
 
+    /// The combination as it is shown: key to value.
+    #[must_use]
+    pub fn labels(&self, access: &Access) -> BTreeMap<String, Option<String>> {
+        self.of.iter().map(|key| (key.word().to_owned(), key.label(access))).collect()
+    }
+
     fn feed(&self, hash: &mut Fields) {
         let mut keys: Vec<&str> = self.of.iter().map(|key| key.word()).collect();
         keys.sort_unstable();

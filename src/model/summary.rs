@@ -111,6 +111,19 @@ pub fn group_key_words(key: &str) -> &str {
     }
 }
 
+/// What a statistic counts: one of it, several of it.
+#[must_use]
+pub fn statistic_words(statistic: &str) -> (String, String) {
+    match statistic.strip_prefix("distinct ").map(group_key_words) {
+        None if statistic == "sequence" => ("step".to_owned(), "steps".to_owned()),
+        None => ("access".to_owned(), "accesses".to_owned()),
+        Some(key) => {
+            let many = if key.ends_with('s') { format!("{key}es") } else { format!("{key}s") };
+            (key.to_owned(), format!("different {many}"))
+        }
+    }
+}
+
 /// What several accesses have in common, and where they differ.
 struct Told {
     /// Whether all of them are GetSecretValue, which is called a read.
@@ -478,6 +491,18 @@ mod tests {
         for (text, max, expected) in [("", 3, ""), ("äöü", 3, "äöü"), ("äöüß", 3, "äö…"), ("a\tb", 3, "a?b")]
         {
             assert_eq!(printable(text, max), expected);
+        }
+    }
+
+    #[test]
+    fn statistics_are_said_in_words() {
+        for (statistic, one, many) in [
+            ("sum", "access", "accesses"),
+            ("distinct secret", "secret", "different secrets"),
+            ("distinct source_ip", "address", "different addresses"),
+            ("distinct user_agent", "user agent", "different user agents"),
+        ] {
+            assert_eq!(statistic_words(statistic), (one.to_owned(), many.to_owned()));
         }
     }
 

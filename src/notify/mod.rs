@@ -13,6 +13,7 @@
 
 mod dispatch;
 mod outbox;
+mod page;
 pub mod retry;
 mod sender;
 mod sns;
@@ -22,6 +23,7 @@ mod webhook;
 
 pub use dispatch::{Dispatcher, Drained, End, NotifierStats};
 pub use outbox::{Outbox, Which};
+pub(crate) use page::{INDENT, Page};
 pub(crate) use sender::with_causes;
 pub use sender::{BadNotifier, Outcome, Sender};
 pub use text::{subject, text};

@@ -7,16 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Access, Alert, AlertKind, EventTime, Outcome, duration_in_words, group_key_words, printable};
-
-/// Columns of a line, where words allow it.
-const WIDTH: usize = 76;
-
-/// Column at which values begin.
-const INDENT: usize = 12;
-
-/// Longest value that is shown, in characters; an ARN may have 2,048, an error message anything.
-const VALUE_MAX: usize = 400;
+use super::page::{Page, VALUE_MAX};
+use crate::model::{
+    Access, Alert, AlertKind, EventTime, Outcome, duration_in_words, group_key_words, printable, statistic_words,
+};
 
 /// Up to how many accesses are all shown.
 const LISTED_MAX: usize = 10;
@@ -79,7 +73,7 @@ pub fn text(alert: &Alert) -> String {
         }
     }
     ids(&mut page, alert);
-    page.text
+    page.into_text()
 }
 
 /// The composed summary; an alert that comes without gets one here.
@@ -172,7 +166,7 @@ fn why(page: &mut Page, alert: &Alert) {
     page.gap();
     page.paragraph("Why this is an alert:");
     rule(page, alert);
-    let (one, many) = counted(&alert.statistic);
+    let (one, many) = statistic_words(&alert.statistic);
     let unit = if alert.threshold == 1 { one } else { many };
     let keys: Vec<&str> = alert.group.keys().map(|key| group_key_words(key)).collect();
     let each = if keys.is_empty() { String::new() } else { format!(" for one {}", keys.join(" and ")) };
@@ -190,18 +184,6 @@ fn rule(page: &mut Page, alert: &Alert) {
         None => String::new(),
     };
     page.indented(&format!("Rule {}, severity {}{says}.", alert.rule.name, alert.rule.severity.word()));
-}
-
-/// What a statistic counts: one of it, several of it.
-fn counted(statistic: &str) -> (String, String) {
-    match statistic.strip_prefix("distinct ").map(group_key_words) {
-        None if statistic == "sequence" => ("step".to_owned(), "steps".to_owned()),
-        None => ("access".to_owned(), "accesses".to_owned()),
-        Some(key) => {
-            let many = if key.ends_with('s') { format!("{key}es") } else { format!("{key}s") };
-            (key.to_owned(), format!("different {many}"))
-        }
-    }
 }
 
 /// What to do: the operator's own words, else what one looks at first.
@@ -333,33 +315,10 @@ fn moment(at: EventTime) -> String {
     at.to_string().replace('T', " ").replace('Z', " UTC")
 }
 
-/// The mail as it grows.
-#[derive(Default)]
-struct Page {
-    text: String,
-}
-
+/// What mails are made of, besides.
 impl Page {
-    /// An empty line, but never two.
-    fn gap(&mut self) {
-        if !self.text.is_empty() && !self.text.ends_with("\n\n") {
-            self.text.push('\n');
-        }
-    }
-
-    fn paragraph(&mut self, words: &str) {
-        self.wrapped("", 0, words);
-    }
-
     fn indented(&mut self, words: &str) {
         self.wrapped("  ", 2, words);
-    }
-
-    /// A label and its value; without a label, more of the value above. An empty value is left out.
-    fn field(&mut self, label: &str, value: &str) {
-        if !value.is_empty() {
-            self.wrapped(&format!("{label:INDENT$}"), INDENT, value);
-        }
     }
 
     fn maybe(&mut self, label: &str, value: Option<&str>) {
@@ -411,41 +370,6 @@ impl Page {
     /// A command, in parts that stay on one line each.
     fn command<'a>(&mut self, parts: impl Iterator<Item = &'a str>) {
         self.wrapped_with("     ", 7, " \\", parts);
-    }
-
-    fn wrapped(&mut self, start: &str, hang: usize, words: &str) {
-        let shown = printable(words, VALUE_MAX);
-        self.wrapped_with(start, hang, "", shown.split(' '));
-    }
-
-    /// `start` and `words`, with lines broken before words that reach beyond the width: `mark` ends a broken line, and
-    /// `hang` columns begin the next.
-    fn wrapped_with<'a>(&mut self, start: &str, hang: usize, mark: &str, words: impl Iterator<Item = &'a str>) {
-        let mut line = start.to_owned();
-        let mut column = start.chars().count();
-        let mut fresh = true;
-        for word in words {
-            let length = word.chars().count();
-            if !fresh && column + 1 + length + mark.len() > WIDTH {
-                self.line(&(line + mark));
-                line = " ".repeat(hang);
-                column = hang;
-                fresh = true;
-            }
-            if !fresh {
-                line.push(' ');
-                column += 1;
-            }
-            line.push_str(word);
-            column += length;
-            fresh = false;
-        }
-        self.line(&line);
-    }
-
-    fn line(&mut self, line: &str) {
-        self.text.push_str(line.trim_end());
-        self.text.push('\n');
     }
 }
 

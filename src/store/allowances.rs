@@ -47,7 +47,7 @@ impl Ledger {
     }
 
     /// Whether `allowance` keeps `access` from a rule that would count it.
-    fn uses(&self, allowance: &Allowance, access: &Access) -> bool {
+    pub(super) fn uses(&self, allowance: &Allowance, access: &Access) -> bool {
         let mut rules = self.settings.rules.iter();
         rules.any(|rule| allowance.allows(&rule.name, access) && rule.matches(access))
     }

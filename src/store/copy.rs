@@ -5,10 +5,56 @@
 //! be read.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
 
 use super::StoreError;
-use super::kv::{self, Kv, Row};
+use super::kv::{self, FOLDER, Kv, Row, SUCCESSOR};
+use super::ledger::check_version;
+
+/// A store that is read in a copy of it.
+pub(super) struct Opened {
+    /// The copy's rows.
+    pub(super) kv: Kv,
+    /// The store itself.
+    pub(super) path: PathBuf,
+    /// Where the copy lies. It goes with this.
+    pub(super) scratch: TempDir,
+}
+
+/// Copies the store in `state_dir` to the system's folder for temporary files and opens the copy as the daemon would
+/// open the store: nothing is changed, not even by sled. Nobody else may use the store while it is copied.
+pub(super) fn open_copy(state_dir: &Path) -> Result<Opened, StoreError> {
+    let lock = kv::lock_if_any(state_dir)?;
+    let path = store_in(state_dir)?;
+    let scratch = std::env::temp_dir();
+    let scratch = tempfile::tempdir_in(&scratch).map_err(|source| kv::io("make a folder in", &scratch, source))?;
+    let place = scratch.path().join(FOLDER);
+    copy(&path, &place)?;
+    drop(lock);
+    let named = |error| name_original(error, &path);
+    let kv = Kv::open_alone(&place).map_err(named)?;
+    kv.verify().map_err(named)?;
+    check_version(&kv, &path)?;
+    Ok(Opened { kv, path, scratch })
+}
+
+/// The folder of the store in `state_dir`, if there is one.
+pub(super) fn store_in(state_dir: &Path) -> Result<PathBuf, StoreError> {
+    let paths = [FOLDER, SUCCESSOR].map(|name| state_dir.join(name));
+    let found = paths.iter().find(|path| path.is_dir()).cloned();
+    found.ok_or_else(|| StoreError::Missing(state_dir.join(FOLDER)))
+}
+
+/// An error that happened to the copy, told of the store itself.
+fn name_original(error: StoreError, original: &Path) -> StoreError {
+    match error {
+        StoreError::Unopened { why, .. } => StoreError::Unopened { path: original.to_owned(), why },
+        StoreError::Engine { source, .. } => StoreError::Engine { path: original.to_owned(), source },
+        other => other,
+    }
+}
 
 /// Copies the store's folder `from` to `to`, file by file.
 pub(super) fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {

@@ -218,7 +218,7 @@ impl Ledger {
         })
     }
 
-    fn index(&self, id: &str) -> Result<Option<IndexRow>, StoreError> {
+    pub(super) fn index(&self, id: &str) -> Result<Option<IndexRow>, StoreError> {
         self.kv.row(&keys::index(id))?.map(|row| IndexRow::decode(id, &row)).transpose()
     }
 
@@ -317,14 +317,14 @@ impl Ledger {
     }
 
     /// The counted entries of a group within `span`, in order.
-    fn entries(&self, rule: RuleId, group: GroupId, span: Span) -> Result<Vec<Entry>, StoreError> {
+    pub(super) fn entries(&self, rule: RuleId, group: GroupId, span: Span) -> Result<Vec<Entry>, StoreError> {
         let from = keys::group(keys::MATCH, rule, group).time(span.from).end();
         let to = keys::group(keys::MATCH, rule, group).time(span.to.plus(1)).end();
         self.kv.range(&from, &to).map(|row| row.and_then(|(key, value)| rows::entry(&key, &value))).collect()
     }
 
     /// The incidents of a group whose crossing windows end within `span`.
-    fn incidents(&self, rule: RuleId, group: GroupId, span: Span) -> Result<Vec<Incident>, StoreError> {
+    pub(super) fn incidents(&self, rule: RuleId, group: GroupId, span: Span) -> Result<Vec<Incident>, StoreError> {
         let from = keys::group(keys::INCIDENT, rule, group).end();
         let to = keys::group(keys::INCIDENT, rule, group).time(span.to.plus(1)).end();
         let mut found = Vec::new();

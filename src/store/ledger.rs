@@ -140,22 +140,7 @@ impl Ledger {
     }
 
     fn over(kv: Kv, settings: LedgerSettings, now: WallTime) -> Result<Self, StoreError> {
-        let mut ledger = Self {
-            next_seq: last_seq(&kv)?.map_or(0, |seq| seq + 1),
-            beginning: beginning(&kv)?,
-            kv,
-            settings,
-            rules: Vec::new(),
-            open: BTreeMap::new(),
-            sources: BTreeMap::new(),
-            allowances: Vec::new(),
-            troubles: BTreeMap::new(),
-            queued: 0,
-            unsynced: false,
-            lazy: false,
-            flushed: now,
-            ticked: now,
-        };
+        let mut ledger = Self::blank(kv, settings, now)?;
         let mut writes = Writes::default();
         writes.put(keys::META.to_vec(), keys::VERSION.to_be_bytes().to_vec());
         ledger.write(writes)?;
@@ -170,6 +155,26 @@ impl Ledger {
         }
         ledger.sync()?;
         Ok(ledger)
+    }
+
+    /// One that has not looked at its rows yet.
+    pub(super) fn blank(kv: Kv, settings: LedgerSettings, now: WallTime) -> Result<Self, StoreError> {
+        Ok(Self {
+            next_seq: last_seq(&kv)?.map_or(0, |seq| seq + 1),
+            beginning: beginning(&kv)?,
+            kv,
+            settings,
+            rules: Vec::new(),
+            open: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            allowances: Vec::new(),
+            troubles: BTreeMap::new(),
+            queued: 0,
+            unsynced: false,
+            lazy: false,
+            flushed: now,
+            ticked: now,
+        })
     }
 
     /// Makes everything written so far durable, if any of it has to be before somebody is told. Returns how many deliveries that has put into outboxes.
@@ -368,7 +373,7 @@ impl Ledger {
         self.queued += deliveries;
     }
 
-    fn load_open(&mut self) -> Result<(), StoreError> {
+    pub(super) fn load_open(&mut self) -> Result<(), StoreError> {
         for row in self.kv.prefix(&[keys::OPEN]) {
             let (key, at) = row?;
             let Some(row) = self.kv.row(&at)? else {
@@ -461,7 +466,7 @@ impl Ledger {
     }
 
     /// The rules of the configuration, and those that watch its allowances.
-    fn all_rules(&self) -> Vec<(Rule, Option<usize>)> {
+    pub(super) fn all_rules(&self) -> Vec<(Rule, Option<usize>)> {
         let LedgerSettings { rules, allowances, .. } = &self.settings;
         let watches = allowances.iter().enumerate().filter_map(|(place, it)| Some((it.watch(rules)?, Some(place))));
         rules.iter().map(|rule| (rule.clone(), None)).chain(watches).collect()
@@ -487,7 +492,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn rule_rows(&self) -> Result<BTreeMap<String, RuleRow>, StoreError> {
+    pub(super) fn rule_rows(&self) -> Result<BTreeMap<String, RuleRow>, StoreError> {
         let mut stored = BTreeMap::new();
         for row in self.kv.prefix(&[keys::RULE]) {
             let (key, value) = row?;

@@ -2,7 +2,8 @@
 //!
 //! The `Ledger` knows the rows (`keys` lists them byte by byte) and is the only thing that reads or writes them. A
 //! [`Keeper`] runs it on a thread of its own and answers only when what was written is durable. Underneath, `kv` is
-//! sled, or a map in memory, with a [`SimulatedDisk`] behind it where a test plays the power cut.
+//! sled, or a map in memory, with a [`SimulatedDisk`] behind it where a test plays the power cut. Another process looks
+//! at the store through a [`View`]; an [`Explanation`] says why somebody was told of an event, or why not.
 //!
 //! Absent on purpose: what counts and what an incident is (`detect`), which span to read next (`trail`), and how an
 //! alert is sent (`notify`).
@@ -10,6 +11,8 @@
 mod allowances;
 mod copy;
 mod error;
+mod explain;
+mod explanation;
 mod health;
 mod intake;
 mod keeper;
@@ -25,8 +28,15 @@ mod renew;
 mod rows;
 mod simulated;
 mod survey;
+mod view;
 
 pub use error::StoreError;
+pub use explain::MAX_EVENT_ID;
+pub use explanation::{
+    AlertSight, AllowanceRuling, Basis, Copied, Demand, EXPLANATION, Explanation, FeedSight, Finding, IncidentSight,
+    IncidentState, Kept, Known, Listed, Measure, News, Objection, Ruling, SourceSight, Stand, Standing, StepRuling,
+    Unread, Version, Watched, Window,
+};
 pub use health::{Health, Staleness, Waiting};
 pub use intake::Taken;
 pub use keeper::{Home, Keeper};
@@ -38,3 +48,4 @@ pub use renew::{Renewal, Renewed, renew};
 pub use rows::{AlertRow, AllowanceRow, Blindness, DeliveryRow, FateRow, RuleRow, Seeding, SourceRow, UnreadableRow};
 pub use simulated::{SimulatedDisk, Stroke, Struck};
 pub use survey::{Damage, Survey, TableSize, survey};
+pub use view::View;

@@ -173,7 +173,7 @@ impl Ledger {
         self.settings.event_sources.iter().filter_map(|name| row.coverage.get(name)).map(Coverage::since).max()
     }
 
-    fn sightings(&self, key: &[u8]) -> Result<crate::detect::Sightings, StoreError> {
+    pub(super) fn sightings(&self, key: &[u8]) -> Result<crate::detect::Sightings, StoreError> {
         self.kv.row(key)?.map_or(Ok(Default::default()), |value| rows::sightings(key, &value))
     }
 

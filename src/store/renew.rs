@@ -12,13 +12,13 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::copy::{copy, remove_shortcuts, walk};
+use super::copy::{copy, remove_shortcuts, store_in, walk};
 use super::keys::{self, Key};
 use super::kv::{self, FOLDER, Kv, MAX_BATCH, Row, SUCCESSOR, Writes};
 use super::ledger::check_version;
 use super::pack::unpack;
 use super::rows::{self, AlertRow, AllowanceRow, DeliveryRow, FateRow, IndexRow, RuleRow, SourceRow, UnreadableRow};
-use super::survey::{TABLES, look_at, store_in, text_of};
+use super::survey::{TABLES, look_at, text_of};
 use super::{StoreError, intake};
 use crate::detect::{GroupId, Incident, RuleId, State};
 use crate::model::{EventTime, WallTime};

@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::copy::{copy, walk};
+use super::copy::{Opened, open_copy, walk};
 use super::keys::{self, Key};
-use super::kv::{self, FOLDER, Kv, SUCCESSOR};
-use super::ledger::check_version;
+use super::kv::{self, Kv};
 use super::pack::unpack;
 use super::rows::{
     self, AlertRow, AllowanceRow, DeliveryRow, FateRow, IndexRow, Pending, RuleRow, SourceRow, UnreadableRow,
@@ -87,36 +86,11 @@ pub struct Damage {
 
 /// Looks at all that the store in `state_dir` holds. Copies it to the system's folder for temporary files first.
 pub fn survey(state_dir: &Path) -> Result<Survey, StoreError> {
-    let _lock = kv::lock_if_any(state_dir)?;
-    let path = store_in(state_dir)?;
-    let scratch = std::env::temp_dir();
-    let scratch = tempfile::tempdir_in(&scratch).map_err(|source| kv::io("make a folder in", &scratch, source))?;
-    let place = scratch.path().join(FOLDER);
-    copy(&path, &place)?;
-    let named = |error| name_original(error, &path);
-    let kv = Kv::open_alone(&place).map_err(named)?;
-    kv.verify().map_err(named)?;
-    check_version(&kv, &path)?;
+    let Opened { kv, path, scratch: _scratch } = open_copy(state_dir)?;
     let mut survey = look_at(&kv)?;
     survey.bytes_on_disk = folder_bytes(&path)?;
     survey.path = path;
     Ok(survey)
-}
-
-/// The folder of the store in `state_dir`, if there is one.
-pub(super) fn store_in(state_dir: &Path) -> Result<PathBuf, StoreError> {
-    let paths = [FOLDER, SUCCESSOR].map(|name| state_dir.join(name));
-    let found = paths.iter().find(|path| path.is_dir()).cloned();
-    found.ok_or_else(|| StoreError::Missing(state_dir.join(FOLDER)))
-}
-
-/// An error that happened to the copy, told of the store itself.
-pub(super) fn name_original(error: StoreError, original: &Path) -> StoreError {
-    match error {
-        StoreError::Unopened { why, .. } => StoreError::Unopened { path: original.to_owned(), why },
-        StoreError::Engine { source, .. } => StoreError::Engine { path: original.to_owned(), source },
-        other => other,
-    }
 }
 
 /// Looks at every row.

@@ -9,6 +9,8 @@ mod commands;
 mod disk;
 mod documents;
 mod example_config;
+mod explain;
+mod explanations;
 mod faults;
 mod heartbeat;
 mod kills;
