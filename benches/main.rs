@@ -1,6 +1,6 @@
 //! How fast the hot parts are. Figures that were measured, and how, are in `README.md` beside this file.
 //!
-//! `parse` is what a record costs before anything is known of it; `count` is the way of a page through the ledger,
+//! `parse` is what a record costs before anything is known of it, `pattern` what a filter pattern adds; `count` is the way of a page through the ledger,
 //! without a disk; `windows` is the arithmetic in it; `durable` has the disk; `outbox` hands alerts over. Nothing here
 //! fails for being slow: a busy machine is no defect.
 
@@ -32,7 +32,7 @@ mod parse {
         measure(bencher, &of_a_session().denied());
     }
 
-    fn of_a_session() -> Record {
+    pub(super) fn of_a_session() -> Record {
         Record::read("arn:aws:secretsmanager:us-east-1:111122223333:secret:prod/orders/database-AbCdEf")
             .by(Caller::role("111122223333", "service-orders", "i-0123456789abcdef0"))
             .user_agent("Boto3/1.40.1 md/Botocore#1.40.1 ua/2.1 os/linux#6.1.0 md/arch#x86_64 lang/python#3.13.1")
@@ -46,6 +46,57 @@ mod parse {
             .counter(ItemsCount::new(1_usize))
             .counter(BytesCount::of_str(&text))
             .bench_local(|| read_record(divan::black_box(&text), seen));
+    }
+}
+
+mod pattern {
+    //! One filter pattern on one record of 1.4 KB, which is a read by a session.
+
+    use secretwatch::detect::Pattern;
+
+    use super::{Bencher, BytesCount, ItemsCount, parse, traffic};
+
+    /// What an alarm on a secret has today.
+    #[divan::bench]
+    fn json(bencher: Bencher<'_, '_>) {
+        let by_session = "$.userIdentity.sessionContext.sessionIssuer.userName != \"deploy\"";
+        measure(
+            bencher,
+            &format!("{{ $.eventName = \"GetSecretValue\" && $.errorCode NOT EXISTS && {by_session} }}"),
+            true,
+        );
+    }
+
+    /// Most records fail at the first comparison.
+    #[divan::bench]
+    fn json_that_fails_at_once(bencher: Bencher<'_, '_>) {
+        measure(bencher, "{ $.eventName = \"DeleteSecret\" && $.errorCode NOT EXISTS }", false);
+    }
+
+    #[divan::bench]
+    fn json_regex(bencher: Bencher<'_, '_>) {
+        measure(bencher, r"{ $.userIdentity.arn = %assumed-role/service-[a-z]+/i-[0-9a-f]{8,17}$% }", true);
+    }
+
+    /// Each is looked for in the whole record.
+    #[divan::bench]
+    fn terms(bencher: Bencher<'_, '_>) {
+        measure(bencher, "GetSecretValue \"prod/orders\" -AccessDenied", true);
+    }
+
+    #[divan::bench]
+    fn terms_regex(bencher: Bencher<'_, '_>) {
+        measure(bencher, r"%Boto3/1\.[0-9]+% -%Denied|Unauthorized%", true);
+    }
+
+    fn measure(bencher: Bencher<'_, '_>, text: &str, expected: bool) {
+        let record = traffic::written(&parse::of_a_session(), traffic::START.wall(), &mut fastrand::Rng::with_seed(7));
+        let pattern = Pattern::parse(text).expect("a pattern");
+        assert_eq!(pattern.matches(&record), expected, "{text} on {record}");
+        bencher
+            .counter(ItemsCount::new(1_usize))
+            .counter(BytesCount::of_str(&record))
+            .bench_local(|| pattern.matches(divan::black_box(&record)));
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! A comparison holds if a chosen value passes the test; only a selector with a wildcard chooses more than one. So a
 //! comparison of something absent never holds, `!=` included.
+//!
+//! Most of a record is skipped over on the way to a value, and patterns compare one field with ten names. So the
+//! [`Fields`] that a pattern begins with are found in one pass, which makes a [`Record`], and selectors go on from there.
 
 use std::fmt;
 
@@ -20,13 +23,15 @@ pub(super) struct Comparison {
 /// Which values of a record are meant.
 #[derive(Clone, Debug)]
 pub(super) struct Selector {
+    /// Which of the pattern's [`Fields`] the path begins with.
+    pub(super) field: Option<usize>,
     /// From the record to the value, or to what has the wildcard's children.
     pub(super) path: Vec<Step>,
     /// From each child to a value, if there is a wildcard.
     pub(super) each: Option<Vec<Step>>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Step {
     Member(String),
     Element(usize),
@@ -50,6 +55,20 @@ pub(super) enum Order {
     AtLeast,
 }
 
+/// Fields that are found in one pass; a selector that begins with another one goes its way alone.
+const MAX_FIELDS: usize = 16;
+
+/// The members of the record that a pattern's selectors begin with.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fields(Vec<String>);
+
+/// One record, and where it has the fields of a pattern.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record<'a> {
+    whole: Value<'a>,
+    fields: [Option<Value<'a>>; MAX_FIELDS],
+}
+
 /// The value on the right side.
 #[derive(Clone, Debug)]
 pub(super) enum Wanted {
@@ -58,8 +77,34 @@ pub(super) enum Wanted {
     Regex(Regex),
 }
 
+impl Fields {
+    /// The place of `name` among the fields; none if there are too many.
+    pub(super) fn place(&mut self, name: &str) -> Option<usize> {
+        let known = self.0.iter().position(|known| known == name);
+        known.or_else(|| {
+            (self.0.len() < MAX_FIELDS).then(|| {
+                self.0.push(name.to_owned());
+                self.0.len() - 1
+            })
+        })
+    }
+
+    /// Where `record` has them; none if it is empty.
+    pub(super) fn of<'a>(&self, record: &'a str) -> Option<Record<'a>> {
+        let whole = Value::whole(record)?;
+        let mut fields = [None; MAX_FIELDS];
+        for (key, value) in whole.children() {
+            let Some(key) = key else { break };
+            if let Some(place) = self.0.iter().position(|name| key.is(name)) {
+                fields[place] = Some(value);
+            }
+        }
+        Some(Record { whole, fields })
+    }
+}
+
 impl Comparison {
-    pub(super) fn holds(&self, record: Value<'_>) -> bool {
+    pub(super) fn holds(&self, record: &Record<'_>) -> bool {
         match self.test {
             Test::NotExists => !self.selector.any(record, |_| true),
             _ => self.selector.any(record, |value| self.passes(value)),
@@ -67,7 +112,7 @@ impl Comparison {
     }
 
     /// What the record has there: a value that passes, or else the first.
-    pub(super) fn found<'a>(&self, record: Value<'a>) -> Option<Value<'a>> {
+    pub(super) fn found<'a>(&self, record: &Record<'a>) -> Option<Value<'a>> {
         let mut first = None;
         let mut passing = None;
         self.selector.any(record, |value| {
@@ -85,9 +130,13 @@ impl Comparison {
 
 impl Selector {
     /// Whether one of the chosen values is `wanted`.
-    fn any<'a>(&self, record: Value<'a>, mut wanted: impl FnMut(Value<'a>) -> bool) -> bool {
+    fn any<'a>(&self, record: &Record<'a>, mut wanted: impl FnMut(Value<'a>) -> bool) -> bool {
         let mut will_do = |value: Value<'a>| value.kind().is_some() && wanted(value);
-        match (walk(record, &self.path), &self.each) {
+        let end = match self.field {
+            Some(field) => record.fields[field].and_then(|value| walk(value, &self.path[1..])),
+            None => walk(record.whole, &self.path),
+        };
+        match (end, &self.each) {
             (None, _) => false,
             (Some(value), None) => will_do(value),
             (Some(parent), Some(rest)) => {
@@ -226,6 +275,33 @@ impl Glob {
     pub(super) fn new(text: &str) -> Self {
         let mut pieces = text.split('*').map(str::to_owned);
         Self { first: pieces.next().unwrap_or_default(), rest: pieces.collect() }
+    }
+
+    /// The one text that it matches, if it has no wildcard.
+    pub(super) fn literal(&self) -> Option<&str> {
+        self.rest.is_empty().then_some(&self.first)
+    }
+
+    /// Whether it matches any text.
+    pub(super) fn is_everything(&self) -> bool {
+        !self.rest.is_empty() && self.first.is_empty() && self.rest.iter().all(String::is_empty)
+    }
+
+    /// Whether it certainly matches whatever `narrower` matches: it has to match its wildcards by wildcards of its own,
+    /// which is so if it matches it with a character there that it does not have.
+    pub(super) fn covers(&self, narrower: &Self) -> bool {
+        const NOWHERE: &str = "\0";
+        let pieces = || std::iter::once(&self.first).chain(&self.rest);
+        let text = std::iter::once(&narrower.first).chain(&narrower.rest).map(String::as_str).collect::<Vec<_>>();
+        pieces().all(|piece| !piece.contains(NOWHERE)) && self.matches_plain(&text.join(NOWHERE))
+    }
+
+    /// Whether a text could begin and end as both ask.
+    pub(super) fn might_agree(&self, other: &Self) -> bool {
+        let last = |glob: &Self| glob.rest.last().unwrap_or(&glob.first).clone();
+        let (mine, others) = (last(self), last(other));
+        let beginnings = self.first.starts_with(&other.first) || other.first.starts_with(&self.first);
+        beginnings && (mine.ends_with(&others) || others.ends_with(&mine))
     }
 
     fn matches(&self, text: Text<'_>) -> bool {

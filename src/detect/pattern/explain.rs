@@ -2,8 +2,7 @@
 
 use crate::model::printable;
 
-use super::compare::Comparison;
-use super::scan::Value;
+use super::compare::{Comparison, Record};
 use super::terms::{Role, Term, Terms};
 use super::{Form, Logic, Pattern};
 
@@ -18,8 +17,8 @@ const AROUND: usize = 24;
 pub struct Clause {
     /// As written.
     pub text: String,
-    /// What the record has there: for a comparison the value as JSON, for a term the place where it stands. None if there
-    /// is nothing. At most 120 characters.
+    /// What the record has there: for a comparison the value as JSON, for a term the place where it stands. None if
+    /// there is nothing. At most 120 characters.
     pub found: Option<String>,
     /// Whether this part of the pattern holds, whatever the others do.
     pub holds: bool,
@@ -33,10 +32,10 @@ impl Pattern {
     pub fn explain(&self, record: &str) -> Vec<Clause> {
         match &self.form {
             Form::Terms(terms) => terms.iter().map(|term| term_clause(term, terms, record)).collect(),
-            Form::Json(logic) => {
+            Form::Json(fields, logic) => {
                 let mut clauses = Vec::new();
-                let record = Value::whole(record);
-                logic.for_each(&mut |comparison| clauses.push(comparison_clause(comparison, record)));
+                let record = fields.of(record);
+                logic.for_each(&mut |comparison| clauses.push(comparison_clause(comparison, record.as_ref())));
                 clauses
             }
         }
@@ -52,7 +51,7 @@ impl Logic {
     }
 }
 
-fn comparison_clause(comparison: &Comparison, record: Option<Value<'_>>) -> Clause {
+fn comparison_clause(comparison: &Comparison, record: Option<&Record<'_>>) -> Clause {
     let found = record.and_then(|record| comparison.found(record));
     Clause {
         text: comparison.text.clone(),

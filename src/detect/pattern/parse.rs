@@ -1,18 +1,21 @@
 //! From the text of a pattern to what it means, or to where it is wrong and what would be right.
 //!
 //! The parsers are `winnow`'s. Their error is a [`Complaint`]: without words it means that something else may stand
-//! here, and the parsers go on to try that; with words it is final. Words are chosen where the text stops making sense, so
-//! that they can say what was probably meant: people come here with patterns from Terraform files, from JSON and from
-//! memory.
+//! here, and the parsers go on to try that; with words, which are those of `mistakes`, it is final. Words are chosen
+//! where the text stops making sense, so that they can say what was probably meant: people come here with patterns from
+//! Terraform files, from JSON and from memory.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use winnow::combinator::{alt, opt, preceded, repeat, separated};
 use winnow::error::ParserError;
 use winnow::prelude::*;
 use winnow::token::{none_of, take_till, take_while};
 
-use super::compare::{Comparison, Glob, Order, Selector, Step, Test, Wanted, is_of_a_name, number};
+use super::compare::{Comparison, Fields, Glob, Order, Selector, Step, Test, Wanted, is_of_a_name, number};
+use super::mistakes::{
+    found, no_limit, no_operator, no_selector, no_value, not_closed, odd_in_a_selector, odd_in_a_term, wrong_brackets,
+};
 use super::regex::Regex;
 use super::terms::{Role, Term, Terms, What};
 use super::{Form, Logic, PatternError};
@@ -25,14 +28,11 @@ const MAX_WILDCARDS: usize = 3;
 /// Parentheses inside one another: a bound on the stack that a pattern can take.
 const MAX_NESTING: usize = 64;
 
-/// Characters of the pattern that a message repeats.
-const MAX_QUOTED: usize = 24;
-
 type Parsed<T> = Result<T, Complaint>;
 
 pub(super) fn parse(text: &str) -> Result<Form, PatternError> {
     let mut rest = text;
-    Counts::default().form(&mut rest).map_err(|complaint| {
+    Reading::default().form(&mut rest).map_err(|complaint| {
         let at = text.len() - complaint.left;
         let message = complaint.message.unwrap_or_else(|| format!("{} cannot be read", found(&text[at..])));
         PatternError { column: text[..at].chars().count() + 1, message }
@@ -68,14 +68,15 @@ impl<'a> ParserError<&'a str> for Complaint {
     }
 }
 
-/// How much of what is limited has been read.
+/// What has been read so far, as far as it matters to what follows.
 #[derive(Debug, Default)]
-struct Counts {
+struct Reading {
     regexes: Cell<usize>,
     wildcards: Cell<usize>,
+    fields: RefCell<Fields>,
 }
 
-impl Counts {
+impl Reading {
     fn form(&self, input: &mut &str) -> Parsed<Form> {
         if let Some((at, _)) = input.char_indices().nth(MAX_CHARACTERS) {
             let message = format!("the pattern has more than {MAX_CHARACTERS} characters");
@@ -84,7 +85,7 @@ impl Counts {
         space(input)?;
         let message = match input.chars().next() {
             None => "the pattern is empty; leave `pattern` out to count every record",
-            Some('{') => return self.json(input).map(Form::Json),
+            Some('{') => return self.json(input).map(|logic| Form::Json(self.fields.take(), logic)),
             Some('[') => "`[…]` is for lines of words, and records are JSON; write `{ $.eventName = \"…\" }`",
             Some('$') => "a comparison stands in braces: `{ $.eventName = \"…\" }`",
             Some(_) => return self.terms(input).map(Form::Terms),
@@ -189,7 +190,12 @@ impl Counts {
             return Err(Complaint::at(input, odd_in_a_selector(input)));
         }
         let mut parts = steps.split(Option::is_none).map(|part| part.iter().flatten().cloned().collect());
-        let selector = Selector { path: parts.next().unwrap_or_default(), each: parts.next() };
+        let path: Vec<Step> = parts.next().unwrap_or_default();
+        let field = match path.first() {
+            Some(Step::Member(name)) => self.fields.borrow_mut().place(name),
+            _ => None,
+        };
+        let selector = Selector { field, path, each: parts.next() };
         if parts.next().is_some() {
             return Err(Complaint::at(whole, "a selector has one wildcard at most"));
         }
@@ -270,10 +276,13 @@ fn role(input: &mut &str) -> Parsed<Role> {
         Some('-') => Role::Excluded,
         Some(_) => Role::Optional,
     };
-    if input.is_empty() || input.starts_with(char::is_whitespace) {
-        return Err(Complaint::at(input, "the term has to follow its `-` or `?` at once"));
+    match input.chars().next() {
+        Some('-' | '?') => {
+            Err(Complaint::at(input, "a term has one `-` or `?` at most; others stand in double quotes"))
+        }
+        Some(c) if !c.is_whitespace() => Ok(role),
+        _ => Err(Complaint::at(input, "the term has to follow its `-` or `?` at once")),
     }
-    Ok(role)
 }
 
 /// A text in double quotes, in which `\"` and `\\` stand for the second character.
@@ -324,10 +333,6 @@ fn brackets(whole: &str, input: &mut &str) -> Parsed<Option<Step>> {
         Some(_) => Ok(step),
         None => Err(Complaint::at(whole, wrong_brackets())),
     }
-}
-
-fn wrong_brackets() -> &'static str {
-    "brackets hold the number of an element, `[0]`, any element, `[*]`, or a name in quotes, `['a.b']`"
 }
 
 /// `IS …` and `NOT EXISTS`.
@@ -406,12 +411,10 @@ fn operator(input: &mut &str) -> Parsed<Operator> {
 /// The right side of `<` and its like.
 fn limit(input: &mut &str) -> Parsed<f64> {
     let whole = *input;
-    let complaint =
-        || Complaint::at(whole, format!("{} is no number, and only numbers are more or less", found(whole)));
     if whole.starts_with(['"', '%']) {
-        return Err(complaint());
+        return Err(Complaint::at(whole, no_limit(whole)));
     }
-    number(bare(input)?).ok_or_else(complaint)
+    number(bare(input)?).ok_or_else(|| Complaint::at(whole, no_limit(whole)))
 }
 
 /// A value without quotes.
@@ -425,8 +428,8 @@ fn bare<'a>(input: &mut &'a str) -> Parsed<&'a str> {
     Ok(value)
 }
 
-/// What a term or a value may be made of outside quotes. AWS says letters, digits and underscores, and takes more: its own
-/// examples have `123.123.*`.
+/// What a term or a value may be made of outside quotes. AWS says letters, digits and underscores, and takes more: its
+/// own examples have `123.123.*`.
 fn is_of_a_term(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/' | '@' | '+' | '#')
 }
@@ -437,96 +440,4 @@ fn closing(bracket: char, input: &mut &str) -> Parsed<()> {
         Some(_) => Ok(()),
         None => Err(Complaint::at(input, not_closed(bracket, input))),
     }
-}
-
-// What to say.
-
-/// What stands at the beginning of `rest`.
-fn found(rest: &str) -> String {
-    let Some(first) = rest.chars().next() else { return "the end of the pattern".to_owned() };
-    let word: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').take(MAX_QUOTED).collect();
-    if word.is_empty() { format!("`{first}`") } else { format!("`{word}`") }
-}
-
-/// What `rest` has up to white space or a closing bracket, as it would have to be quoted.
-fn in_quotes(rest: &str) -> String {
-    let end = rest.find(|c: char| c.is_whitespace() || matches!(c, ')' | '}')).unwrap_or(rest.len());
-    let word: String =
-        rest[..end].chars().filter(|c| !matches!(c, '"' | '\'' | '\\' | '“' | '”' | '‘' | '’')).collect();
-    let word = if word.is_empty() || word.chars().count() > MAX_QUOTED { "…" } else { word.as_str() };
-    format!("`\"{word}\"`")
-}
-
-/// Quotes of another kind; a message, if `rest` begins with one.
-fn foreign_quotes(rest: &str) -> Option<String> {
-    let right = in_quotes(rest);
-    match rest.chars().next()? {
-        '\'' => Some(format!("texts stand in double quotes, not in single ones: {right}")),
-        '“' | '”' | '„' | '‘' | '’' => {
-            Some(format!("these quotes are typographic; texts stand in plain double quotes: {right}"))
-        }
-        '\\' if rest.starts_with("\\\"") => {
-            Some(format!("`\\\"` is how other files write a quote; here it is {right}"))
-        }
-        _ => None,
-    }
-}
-
-fn odd_in_a_term(rest: &str, before: &str) -> String {
-    foreign_quotes(rest).unwrap_or_else(|| {
-        let sign = |c| matches!(c, '-' | '?');
-        if before.ends_with(['"', '%']) {
-            format!("{} follows a term without a space between them", found(rest))
-        } else {
-            let whole = format!("{}{rest}", before.trim_start_matches(sign));
-            format!("{} cannot stand in a term outside double quotes: {}", found(rest), in_quotes(&whole))
-        }
-    })
-}
-
-/// In place of a selector.
-fn no_selector(rest: &str) -> String {
-    let name: String =
-        rest.chars().take_while(|c| is_of_a_name(*c) || matches!(c, '.' | '[' | ']')).take(MAX_QUOTED).collect();
-    match rest.chars().next() {
-        Some('!') => "there is no negation; write `!=`, or the opposite".to_owned(),
-        Some(_) if !name.is_empty() => format!("fields of the record are written with `$.`: `$.{name}`"),
-        _ => format!("{} stands where a selector should, such as `$.eventName`", found(rest)),
-    }
-}
-
-fn odd_in_a_selector(rest: &str) -> String {
-    format!("{} cannot stand in a selector; a name with such characters is written `$.['a b']`", found(rest))
-}
-
-fn no_operator(rest: &str) -> String {
-    format!("{} stands where an operator should: = != < <= > >= IS or NOT EXISTS", found(rest))
-}
-
-/// `whole` is what follows the operator, `rest` what follows the part of it that could be read.
-fn no_value(whole: &str, rest: &str) -> String {
-    if let Some(message) = foreign_quotes(rest) {
-        return message;
-    }
-    match rest.chars().next() {
-        None | Some(')' | '}' | '&' | '|') => format!("{} stands where a value should", found(rest)),
-        Some('$') => "a selector is compared with a value, not with another selector".to_owned(),
-        Some('=' | '<' | '>' | '!') => format!("{} follows an operator; a value can", found(rest)),
-        Some(_) => format!("{} cannot stand in a value outside double quotes: {}", found(rest), in_quotes(whole)),
-    }
-}
-
-/// In place of the closing `bracket`.
-fn not_closed(bracket: char, rest: &str) -> String {
-    let word: String = rest.chars().take_while(|c| c.is_alphabetic()).collect();
-    let right = match (rest.chars().next(), word.to_ascii_lowercase().as_str()) {
-        (None, _) => return format!("the pattern ends without its closing `{bracket}`"),
-        (Some('&'), _) | (_, "and") => "“and” is `&&`",
-        (Some('|'), _) | (_, "or") => "“or” is `||`",
-        (Some(')'), _) => return "a `)` that no `(` opened".to_owned(),
-        (Some('}'), _) => return format!("the brace closes before the `{bracket}` that is missing"),
-        (_, "") => "`&&`, `||` or a closing bracket can",
-        _ => "`&&`, `||` or a closing bracket can; a value with spaces stands in double quotes",
-    };
-    format!("{} follows a comparison; {right}", found(rest))
 }

@@ -1,9 +1,9 @@
 //! Regular expressions as CloudWatch Logs has them: few characters, no groups, ASCII classes.
 //!
-//! The pattern is checked and rewritten for the `regex` crate, whose language is larger and whose `\d`, `\s` and `\w` mean
-//! more than the ASCII that AWS documents. Its engine takes linear time on anything. It keeps its scratch memory between
-//! calls and makes it at the first one of a thread; apart from that, a match allocates only if the text has escapes,
-//! since the engine needs the text in one piece.
+//! The pattern is checked and rewritten for the `regex` crate, whose language is larger and whose `\d`, `\s` and `\w`
+//! mean more than the ASCII that AWS documents. Its engine takes linear time on anything. It keeps its scratch memory
+//! between calls and makes it at the first one of a thread; apart from that, a match allocates only if the text has
+//! escapes, since the engine needs the text in one piece.
 
 use super::scan::Text;
 
@@ -29,6 +29,7 @@ impl Regex {
     pub(super) fn new(text: &str) -> Result<Self, Wrong> {
         let rewritten = Rewriting::of(text)?;
         regex::RegexBuilder::new(&rewritten)
+            .dot_matches_new_line(true)
             .size_limit(MAX_COMPILED)
             .build()
             .map(Self)
@@ -44,6 +45,10 @@ impl Regex {
 
     pub(super) fn matches_plain(&self, text: &str) -> bool {
         self.0.is_match(text)
+    }
+
+    pub(super) fn is_the_same(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
     }
 
     /// Where in `text` it matches.

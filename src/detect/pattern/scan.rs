@@ -1,8 +1,9 @@
 //! A look into JSON that allocates nothing: where a value begins and ends, and what stands in it.
 //!
 //! A [`Value`] is a piece of the record's text. It finds its members and elements by skipping over what lies between,
-//! without recursion, so no depth of nesting is too much; a [`Text`] compares itself by undoing its escapes one character
-//! at a time. Of members with the same name the last one counts, as in `model::json`, which reads the same records.
+//! without recursion, so no depth of nesting is too much; a [`Text`] compares itself by undoing its escapes one
+//! character at a time. Of members with the same name the last one counts, as in `model::json`, which reads the same
+//! records.
 //!
 //! Nothing is validated. In JSON that is none, whatever cannot be found is absent, and that is all that happens.
 //! Halves of surrogate pairs read as U+FFFD.
@@ -126,6 +127,13 @@ impl<'a> Children<'a> {
     }
 }
 
+impl<'a> From<&'a str> for Text<'a> {
+    /// `plain` as it is: nothing in it is an escape.
+    fn from(plain: &'a str) -> Self {
+        Self { raw: plain, escaped: false }
+    }
+}
+
 impl<'a> Text<'a> {
     /// The text itself, if it is written without escapes.
     pub(super) fn plain(self) -> Option<&'a str> {
@@ -137,7 +145,8 @@ impl<'a> Text<'a> {
         Unescaped(self.raw.chars())
     }
 
-    fn is(self, wanted: &str) -> bool {
+    /// Whether it means `wanted`.
+    pub(super) fn is(self, wanted: &str) -> bool {
         self.raw == wanted && !self.escaped || self.escaped && self.chars().eq(wanted.chars())
     }
 }

@@ -59,6 +59,11 @@ impl Terms {
 }
 
 impl What {
+    /// `" "` is AWS's way to say everything, so white space alone asks for nothing.
+    pub(super) fn asks_for_nothing(&self) -> bool {
+        matches!(self, Self::Phrase(phrase) if phrase.needle().trim_ascii().is_empty())
+    }
+
     pub(super) fn phrase(text: &str) -> Self {
         Self::Phrase(Box::new(Finder::new(text).into_owned()))
     }
@@ -67,7 +72,7 @@ impl What {
 impl Term {
     pub(super) fn holds(&self, record: &str) -> bool {
         let contained = match &self.what {
-            What::Phrase(phrase) => asks_for_nothing(phrase.needle()) || phrase.find(record.as_bytes()).is_some(),
+            What::Phrase(phrase) => self.what.asks_for_nothing() || phrase.find(record.as_bytes()).is_some(),
             What::Regex(regex) => regex.matches_plain(record),
         };
         contained != (self.role == Role::Excluded)
@@ -80,9 +85,4 @@ impl Term {
             What::Regex(regex) => regex.find(record),
         }
     }
-}
-
-/// `" "` is AWS's way to say everything, so white space alone asks for nothing.
-pub(super) fn asks_for_nothing(phrase: &[u8]) -> bool {
-    phrase.trim_ascii().is_empty()
 }
