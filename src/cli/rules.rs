@@ -51,7 +51,7 @@ fn list(out: &mut dyn Write, builtins: &[&Builtin]) -> std::io::Result<()> {
         let recommended = if builtin.recommended { ", recommended" } else { "" };
         writeln!(out, "{} ({}, {}{recommended})", builtin.name(), builtin.rule.severity.word(), builtin.technique)?;
         paragraph(out, &format!("{}.", description(&builtin.rule)))?;
-        paragraph(out, &format!("Fires on {}.", fires_on(&builtin.rule)))?;
+        paragraph(out, &format!("Fires on {}.", fires_on(builtin)))?;
         paragraph(out, &builtin.reason)?;
         for needed in needs(builtin) {
             paragraph(out, &needed)?;
@@ -74,7 +74,7 @@ fn as_json(builtin: &Builtin) -> Value {
         "name": builtin.name(),
         "description": description(&builtin.rule),
         "severity": builtin.rule.severity.word(),
-        "fires_on": fires_on(&builtin.rule),
+        "fires_on": fires_on(builtin),
         "technique": builtin.technique,
         "recommended": builtin.recommended,
         "reason": builtin.reason,
@@ -98,7 +98,9 @@ fn needs(builtin: &Builtin) -> Vec<String> {
 }
 
 /// What a rule fires on, in words: how much of what, in what time, and by whom.
-fn fires_on(rule: &Rule) -> String {
+fn fires_on(builtin: &Builtin) -> String {
+    let rule = &builtin.rule;
+    let which = builtin.which.as_ref().map(|which| format!(" {which}")).unwrap_or_default();
     let group = match rule.group_by.as_slice() {
         [] => "of all together".to_owned(),
         keys => format!("for one {}", listed(keys, " and ")),
@@ -106,10 +108,10 @@ fn fires_on(rule: &Rule) -> String {
     let window = seconds(rule.window);
     if let Some(news) = &rule.first_seen {
         let (of, memory) = (listed(&news.of, " and "), seconds(news.memory));
-        return format!("each {} with {of} not seen together for {memory}, {group}", meant(&rule.condition));
+        return format!("each {}{which} with {of} not seen together for {memory}, {group}", meant(&rule.condition));
     }
     let what = if rule.steps.is_empty() {
-        amount("each", rule.statistic, rule.threshold, &rule.condition)
+        amount("each", rule.statistic, rule.threshold, &rule.condition) + &which
     } else {
         let steps = rule.steps.iter().map(|step| amount("one", step.statistic, step.threshold, &step.condition));
         steps.collect::<Vec<_>>().join(", then ")
@@ -133,8 +135,7 @@ fn amount(single: &str, statistic: Statistic, threshold: u64, condition: &Condit
 fn meant(condition: &Condition) -> String {
     let events = if condition.events.is_empty() { "event".to_owned() } else { condition.events.join(" or ") };
     let outcome = condition.outcome.map(|outcome| format!(" ({})", outcome.word())).unwrap_or_default();
-    let pattern = if condition.pattern.is_some() { " that the pattern matches" } else { "" };
-    format!("{events}{outcome}{pattern}")
+    format!("{events}{outcome}")
 }
 
 fn listed(keys: &[GroupKey], between: &str) -> String {

@@ -40,6 +40,8 @@ pub struct Builtin {
     pub rule: Rule,
     /// Why anybody wants to know.
     pub reason: String,
+    /// Which of the events count, in words, where their names do not say it.
+    pub which: Option<String>,
     /// Its technique in MITRE ATT&CK.
     pub technique: String,
     /// Whether it is one of `use = ["recommended"]`.
@@ -124,14 +126,15 @@ fn one(rule: Rule, about: &Table<'_>, entries: Vec<Entry>, text: &str) -> Builti
     about.refuse_the_rest();
     let text_of =
         |key| about.required(key, "the catalogue shows it").and_then(|item| item.filled()).unwrap_or_default();
-    let name_of = |key| about.read(key, Item::filled);
+    let text_if_any = |key| about.read(key, Item::filled);
     Builtin {
         reason: text_of("reason").trim().to_owned(),
+        which: text_if_any("which"),
         technique: text_of("technique"),
         recommended: about.read("recommended", Item::boolean).unwrap_or(false),
-        with: name_of("with"),
-        needs_key: name_of("needs_key"),
-        needs_source: name_of("needs_source"),
+        with: text_if_any("with"),
+        needs_key: text_if_any("needs_key"),
+        needs_source: text_if_any("needs_source"),
         toml: format!("[[rule]]\n{}\n", text.trim()),
         entries,
         rule,

@@ -119,7 +119,7 @@ pub(super) const ALLOW: Section = Section {
 /// What the file of built-in rules says of a rule besides.
 pub(super) const CATALOGUE: Section = Section {
     prefix: "rule[].catalogue.",
-    keys: &["reason", "technique", "recommended", "with", "needs_key", "needs_source"],
+    keys: &["reason", "which", "technique", "recommended", "with", "needs_key", "needs_source"],
     later: &[],
 };
 

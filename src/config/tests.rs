@@ -605,6 +605,12 @@ fn what_cannot_be_loaded_says_which_source() {
     assert!(latin1.ends_with("latin1.toml:2:14: not UTF-8; TOML files are"), "{latin1}");
 }
 
+/// All that can be told of an allowance but its condition, which its id stands for.
+fn told_of(allowance: &crate::detect::Allowance) -> impl PartialEq + std::fmt::Debug {
+    let said = [&allowance.name, &allowance.owner, &allowance.reason].map(String::clone);
+    (allowance.id(), said, allowance.until, allowance.at_most)
+}
+
 /// What is shown gives the same again, as far as it is shown at all.
 #[track_caller]
 fn comes_round(config: &Config) {
@@ -616,8 +622,11 @@ fn comes_round(config: &Config) {
     assert_eq!(format!("{:?}", again.heartbeat), format!("{:?}", config.heartbeat));
     assert_eq!((&again.state_dir, &again.accounts), (&config.state_dir, &config.accounts));
     assert!(again.notifiers.keys().eq(config.notifiers.keys()));
+    assert!(again.allowances.iter().map(told_of).eq(config.allowances.iter().map(told_of)));
+    assert_eq!(again.rules.len(), config.rules.len());
     for (again, rule) in again.rules.iter().zip(&config.rules) {
         assert_eq!((again.id(), again.hold, again.update_every), (rule.id(), rule.hold, rule.update_every));
+        assert_eq!(again.first_seen, rule.first_seen);
         assert_eq!(
             (&again.notify, &again.description, again.severity),
             (&rule.notify, &rule.description, rule.severity)

@@ -214,12 +214,14 @@ fn every_configuration_that_is_shown_is_right() {
     for (name, text) in documents() {
         for (_, body) in blocks(&text).into_iter().filter(|(language, _)| *language == "toml") {
             fs::write(&path, &body).expect("a file");
-            let output = secretwatch(&["check", "--config", path.to_str().expect("a path in UTF-8")]);
+            let output = secretwatch(&["check", "--strict", "--config", path.to_str().expect("a path in UTF-8")]);
             assert!(output.status.success(), "{name}:\n{body}\n{}", String::from_utf8_lossy(&output.stderr));
             *checked.entry(name.clone()).or_insert(0) += 1;
         }
     }
-    assert!(checked.get("README.md").is_some_and(|blocks| *blocks >= 2), "{checked:?}");
+    for (name, least) in [("README.md", 2), ("docs/rules.md", 5)] {
+        assert!(checked.get(name).is_some_and(|blocks| *blocks >= least), "{name} in {checked:?}");
+    }
 }
 
 #[test]
@@ -233,6 +235,22 @@ fn every_json_that_is_shown_is_json() {
         }
     }
     assert!(alerts > 0, "no alert is shown");
+}
+
+#[test]
+fn every_built_in_rule_is_told() {
+    let output = secretwatch(&["rules", "--format", "json"]);
+    let rules: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect("a list");
+    let rows = rules.iter().map(|rule| {
+        let text = |key: &str| rule[key].as_str().unwrap_or_else(|| panic!("no {key} in {rule}"));
+        let recommended = if rule["recommended"] == true { "yes" } else { "no" };
+        let (name, fires_on, severity, technique) =
+            (text("name"), text("fires_on"), text("severity"), text("technique"));
+        format!("| `{name}` | {fires_on} | {severity} | {technique} | {recommended} |\n")
+    });
+    let rows: String = rows.collect();
+    assert!(rules.len() >= 17);
+    assert!(read("docs/rules.md").contains(&format!("|---|---|---|---|---|\n{rows}\n")), "docs/rules.md lacks\n{rows}");
 }
 
 #[test]

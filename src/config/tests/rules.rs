@@ -184,6 +184,7 @@ fn the_built_in_rules_are_right() {
         let rule = &builtin.rule;
         assert!(rule.description.as_ref().is_some_and(|text| !text.ends_with('.')), "{name}");
         assert!(builtin.technique.starts_with('T') && builtin.reason.len() > 80, "{name}");
+        assert!(rule.condition.pattern.is_none() || builtin.which.is_some(), "{name}");
         assert!(!builtin.recommended || builtin.needs_key.is_none() && builtin.needs_source.is_none(), "{name}");
         assert!(builtin.with.as_deref().is_none_or(|with| crate::config::builtin(with).is_some()), "{name}");
     }
