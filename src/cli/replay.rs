@@ -63,11 +63,11 @@ pub(super) fn replay(args: &Args, paths: &[PathBuf], format: Format) -> Result<E
 }
 
 /// The configuration; where none was named and none is installed, the default rule is worth a look all the same.
-fn rules(args: &Args) -> Result<Config, Exit> {
+pub(super) fn rules(args: &Args) -> Result<Config, Exit> {
     let env = Environment::of_process();
     match config::load(args.config.as_deref(), &env) {
         Err(LoadError::Missing) if args.config.is_none() => {
-            eprintln!("no {DEFAULT_PATH}; replaying the default rule");
+            eprintln!("no {DEFAULT_PATH}; the default rule is taken");
             config::check("", DEFAULT_PATH, &env).map_err(|problems| {
                 eprintln!("{problems}");
                 Exit::Configuration
@@ -80,17 +80,10 @@ fn rules(args: &Args) -> Result<Config, Exit> {
 impl Found {
     fn take(&mut self, config: &Config, json: &str, place: &dyn Fn() -> String) {
         match read_record(json, WallTime::default()) {
-            Ok(access)
-                if !config.poll.event_sources.contains(&access.event_source) && !access.event_source.is_empty() =>
-            {
-                self.ignored += 1;
-            }
             Ok(mut access) => {
                 access.seen = access.time.wall();
                 self.sources.insert(SourceId { account: access.account.clone(), region: access.region.clone() });
-                // The copy that counts may be another one than that which a rule matches.
-                let told_elsewhere = access.identity() != access.event_id;
-                if told_elsewhere || config.rules.iter().any(|rule| rule.matches(&access)) {
+                if may_count(config, &access) {
                     self.accesses.push(access);
                 } else {
                     self.ignored += 1;
@@ -104,6 +97,17 @@ impl Found {
             }
         }
     }
+}
+
+/// Whether a rule of `config` counts `access`, or may count another record of it.
+pub(super) fn may_count(config: &Config, access: &Access) -> bool {
+    let source = &access.event_source;
+    if !source.is_empty() && !config.poll.event_sources.contains(source) {
+        return false;
+    }
+    // The copy that counts may be another one than that which a rule matches.
+    let told_elsewhere = access.identity() != access.event_id;
+    told_elsewhere || config.rules.iter().any(|rule| rule.matches(access))
 }
 
 /// What the ledger says of it all.
@@ -147,7 +151,8 @@ fn dated(mut alert: Alert) -> Alert {
     alert
 }
 
-fn settings(config: &Config, sources: &BTreeSet<SourceId>) -> LedgerSettings {
+/// For a ledger that keeps whatever it is given, whenever that happened.
+pub(super) fn settings(config: &Config, sources: &BTreeSet<SourceId>) -> LedgerSettings {
     let rules = config.rules.iter().cloned().map(|mut rule| {
         rule.notify = vec![PRINTER.to_owned()];
         rule
