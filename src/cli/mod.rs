@@ -85,14 +85,7 @@ enum Command {
     /// Say why somebody was told of an event, or why not: for each rule, and each of its keys
     ///
     /// Asks the daemon, or looks at the store where none runs.
-    Explain {
-        /// The event's id, as in eventID of its record
-        #[arg(value_name = "EVENT_ID")]
-        event_id: String,
-        /// How it is printed
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
-    },
+    Explain(explain::Options),
     /// Look after the store: is it whole, and how to begin anew if not
     #[command(subcommand)]
     Store(store::Command),
@@ -142,7 +135,7 @@ pub fn main() -> Exit {
         None => run::daemon(&args),
         Some(Command::Check { print }) => check::check(&args, *print),
         Some(Command::Replay { paths, format }) => replay::replay(&args, paths, *format),
-        Some(Command::Explain { event_id, format }) => explain::explain(&args, event_id, *format),
+        Some(Command::Explain(options)) => explain::explain(&args, options),
         Some(Command::Store(store::Command::Check { format })) => store::check(&args, *format),
         Some(Command::Store(store::Command::Renew { since, from_now, force })) => {
             store::renewed(&args, *since, *from_now, *force)
