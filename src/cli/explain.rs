@@ -1,6 +1,12 @@
 //! `secretwatch explain`: why somebody was told of an event, or why not.
+//!
+//! It is asked of the daemon or its store; with `--file`, of the configured rules over records in `files`. How the answer
+//! looks on a terminal is `text`'s business.
 
+mod files;
 mod text;
+
+use std::path::PathBuf;
 
 use super::ask::ask;
 use super::exit::Exit;
@@ -8,15 +14,35 @@ use super::{Args, Format, load, print};
 use crate::daemon::{Answer, Ask};
 use crate::store::{Explanation, MAX_EVENT_ID};
 
-/// Explains the event `id`, as the daemon or its store knows it.
-pub(super) fn explain(args: &Args, id: &str, format: Format) -> Result<Exit, Exit> {
-    if id.len() > MAX_EVENT_ID {
+/// What is explained, and how it is shown.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// The event's id, as in eventID of its record
+    #[arg(value_name = "EVENT_ID", required_unless_present = "files")]
+    event_id: Option<String>,
+    /// Explain a record in CloudTrail files by the configured rules, without AWS and without the state; without an id,
+    /// the only one there is
+    #[arg(long = "file", value_name = "PATH", num_args = 1..)]
+    files: Vec<PathBuf>,
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// Explains an event.
+pub(super) fn explain(args: &Args, options: &Options) -> Result<Exit, Exit> {
+    let Options { event_id, files, format } = options;
+    if let Some(id) = event_id.as_ref().filter(|id| id.len() > MAX_EVENT_ID) {
         eprintln!("secretwatch: an event id has at most {MAX_EVENT_ID} bytes, and this has {}", id.len());
         return Err(Exit::Usage);
     }
-    let config = load(args.config.as_deref())?;
-    let Answer::Explanation(explanation) = ask(&config, &Ask::Explain { event_id: id.to_owned() })?;
-    show(&explanation, format)
+    match event_id {
+        Some(id) if files.is_empty() => {
+            let Answer::Explanation(explanation) = ask(&load(args.config.as_deref())?, &Ask::Explain { event_id: id.clone() })?;
+            show(&explanation, *format)
+        }
+        id => show(&files::explain(args, id.as_deref(), files)?, *format),
+    }
 }
 
 fn show(explanation: &Explanation, format: Format) -> Result<Exit, Exit> {

@@ -93,14 +93,7 @@ enum Command {
     /// Say why somebody was told of an event, or why not: for each rule, and each of its keys
     ///
     /// Asks the daemon, or looks at the store where none runs.
-    Explain {
-        /// The event's id, as in eventID of its record
-        #[arg(value_name = "EVENT_ID")]
-        event_id: String,
-        /// How it is printed
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
-    },
+    Explain(explain::Options),
     /// Look after the store: is it whole, and how to begin anew if not
     #[command(subcommand)]
     Store(store::Command),
@@ -151,7 +144,7 @@ pub fn main() -> Exit {
         Some(Command::Check { print, strict }) => check::check(&args, *print, *strict),
         Some(Command::Rules { names, format }) => rules::rules(names, *format),
         Some(Command::Replay(options)) => replay::replay(&args, options),
-        Some(Command::Explain { event_id, format }) => explain::explain(&args, event_id, *format),
+        Some(Command::Explain(options)) => explain::explain(&args, options),
         Some(Command::Store(store::Command::Check { format })) => store::check(&args, *format),
         Some(Command::Store(store::Command::Renew { since, from_now, force })) => {
             store::renewed(&args, *since, *from_now, *force)

@@ -22,7 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::compare::{Comparison, Side};
-use self::found::{Found, may_count};
+use self::found::Found;
+pub(super) use self::found::may_count;
 use self::history::read_history;
 use self::progress::FilesBar;
 use self::tally::Tally;
@@ -158,11 +159,11 @@ fn read_files(options: &Options, configs: &[Config], event_sources: &[String]) -
 }
 
 /// The configuration; where none was named and none is installed, the default rule is worth a look all the same.
-fn rules(args: &Args) -> Result<Config, Exit> {
+pub(super) fn rules(args: &Args) -> Result<Config, Exit> {
     let env = Environment::of_process();
     match config::load(args.config.as_deref(), &env) {
         Err(LoadError::Missing) if args.config.is_none() => {
-            eprintln!("no {DEFAULT_PATH}; replaying the default rule");
+            eprintln!("no {DEFAULT_PATH}; the default rule is taken");
             config::check("", DEFAULT_PATH, &env).map_err(|problems| {
                 eprintln!("{problems}");
                 Exit::Configuration
@@ -222,7 +223,8 @@ fn dated(mut alert: Alert) -> Alert {
     alert
 }
 
-fn settings(config: &Config, sources: &BTreeSet<SourceId>) -> LedgerSettings {
+/// For a ledger that keeps whatever it is given, whenever that happened.
+pub(super) fn settings(config: &Config, sources: &BTreeSet<SourceId>) -> LedgerSettings {
     let rules = config.rules.iter().cloned().map(|mut rule| {
         rule.notify = vec![PRINTER.to_owned()];
         rule

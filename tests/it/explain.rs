@@ -6,14 +6,15 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
 
-use secretwatch::demo::Record;
-use secretwatch::model::WallTime;
-use secretwatch::store::{Explanation, Finding, Ledger, Standing, Version};
+use secretwatch::demo::{Record, Surroundings};
+use secretwatch::model::{EventTime, WallTime};
+use secretwatch::store::{Basis, Explanation, Finding, Ledger, Ruling, Standing, Version};
 use serde_json::Value;
 
 use crate::promise::settings;
-use crate::rig::{Answer, Ended, PATIENCE, Rig};
+use crate::rig::{Answer, Ended, PATIENCE, Program, Rig, program};
 
 /// What `explain` says of an event that is known.
 async fn explained(rig: &Rig, id: &str) -> Explanation {
@@ -305,4 +306,109 @@ async fn where_no_socket_can_be_made_it_watches_all_the_same() {
     daemon.signal("TERM");
     daemon.ended().await.exits(0);
     assert!(explained(&rig, &read).await.rules[0].alert.is_some());
+}
+
+/// When the records of the files happened.
+const START: EventTime = EventTime(1_779_907_554);
+
+/// A folder with a configuration and these records, one a line, in `records.jsonl`.
+fn folder(config: &str, records: &[String]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("config.toml"), config).unwrap();
+    fs::write(folder.path().join("records.jsonl"), records.join("\n")).unwrap();
+    folder
+}
+
+fn json(record: &Record, id: &str, secs: i64) -> String {
+    let around = Surroundings { account: "111122223333", region: "us-east-1", now: WallTime(0), late: Duration::ZERO };
+    record.clone().id(id).at(START.plus(secs)).json(around, &mut fastrand::Rng::with_seed(1))
+}
+
+async fn over_files(folder: &tempfile::TempDir, arguments: &[&str]) -> Ended {
+    let mut command = program(folder.path());
+    Program::start(command.args(["-c", "config.toml", "explain"]).args(arguments)).ended().await
+}
+
+#[tokio::test]
+async fn a_record_in_a_file_is_explained_without_aws_and_state() {
+    let config = format!("state_dir = \"state\"\n{MANY}[notify.hook]\ntype = \"stdout\"\n");
+    let records = [
+        json(&Record::read("a"), "first", 0),
+        json(&Record::read("b"), "second", 60),
+        json(&Record::read("c"), "third", 599),
+        json(&Record::read("c"), "late", 2000),
+        json(&Record::read("d").denied().source("kms.amazonaws.com"), "foreign", 0),
+        "{\"eventID\":\"odd\",\"eventName\":\"GetSecretValue\"}".to_owned(),
+    ];
+    let folder = folder(&config, &records);
+    let file = ["--file", "records.jsonl"];
+    for (id, status, words) in [
+        ("first", 0, "Rule many would tell of it: alert "),
+        ("third", 0, "Rule many would tell of it: alert "),
+        ("late", 0, "Rule many counted it: 1 of 3 different secrets in 10 minutes; nobody would be\ntold."),
+        ("foreign", 0, "is of kms.amazonaws.com, which is not among the event sources"),
+        ("odd", 0, "made no sense (eventTime is missing or no text)"),
+        ("none", 1, "No record in these files has the id none."),
+    ] {
+        let ended = over_files(&folder, &[&[id], &file[..]].concat()).await.exits(status);
+        assert!(ended.stdout.replace('\n', " ").contains(&words.replace('\n', " ")), "{words}: {ended}");
+        assert_eq!(ended.stderr, "");
+    }
+    over_files(&folder, &["first", "--file", "records.jsonl"]).await.prints("Notifier  hook: would be sent");
+
+    let ended = over_files(&folder, &["first", "--format", "json", "--file", "records.jsonl"]).await.exits(0);
+    let explanation: Explanation = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(explanation.basis, Basis::Files);
+    let stands = &explanation.rules[0].alert.as_ref().unwrap().notifiers;
+    assert_eq!(stands.iter().map(|it| &it.stand).collect::<Vec<_>>(), [&Standing::Meant]);
+    assert!(!folder.path().join("state").exists());
+}
+
+#[tokio::test]
+async fn without_an_id_the_only_record_is_explained() {
+    let only = json(&Record::read("a"), "only", 0);
+    let folder = folder("", &[only.clone(), only.clone()]);
+    for name in ["one.json", "two.json"] {
+        fs::write(folder.path().join(name), &only).unwrap();
+    }
+    let ended = over_files(&folder, &["--file", "one.json", "two.json", "records.jsonl"]).await.exits(0);
+    ended.prints("Rule secret-is-accessed would tell of it").prints("Event       only");
+
+    let many: Vec<String> = (0..9).map(|number| json(&Record::read("a"), &format!("e{number}"), number)).collect();
+    fs::write(folder.path().join("many.jsonl"), many.join("\n")).unwrap();
+    let ended = over_files(&folder, &["--file", "many.jsonl"]).await.exits(64);
+    let ended = ended.says("there are 9 records; say which is meant").says("  e0\n").says("  e4\n  …\n");
+    assert!(!ended.stderr.contains("e5") && ended.stdout.is_empty(), "{ended}");
+
+    fs::write(folder.path().join("nameless.json"), "{\"eventName\":7}").unwrap();
+    over_files(&folder, &["--file", "nameless.json"]).await.exits(1).says("eventID is missing or no text");
+    fs::write(folder.path().join("empty.json"), "{\"Records\":[]}").unwrap();
+    over_files(&folder, &["--file", "empty.json"]).await.exits(1).says("there is no record to explain");
+    over_files(&folder, &["e", "--file", "nowhere.json"]).await.exits(1).says("nowhere.json: cannot be read");
+    over_files(&folder, &["--file"]).await.exits(64);
+}
+
+#[tokio::test]
+async fn what_a_file_says_of_an_event_is_what_the_daemon_says() {
+    let mut rig = Rig::new().await;
+    rig.tables(format!("{}{MANY}", crate::rig::EVERY_READ));
+    let mut records = Vec::new();
+    for (secret, secs) in [("a", 600), ("b", 500), ("b", 400), ("c", 300)] {
+        let record = Record::read(secret).at(rig.ago(secs)).id(&format!("{secret}-{secs}"));
+        let around =
+            Surroundings { account: "111122223333", region: "us-east-1", now: WallTime(0), late: Duration::ZERO };
+        records.push(record.json(around, &mut fastrand::Rng::with_seed(1)));
+        rig.account.put(&record);
+    }
+    rig.once_well().await;
+    fs::write(rig.path("records.jsonl"), records.join("\n")).unwrap();
+    let read = explained(&rig, "b-500").await;
+    let path = rig.path("records.jsonl");
+    let ended = rig.start(&["explain", "b-500", "--format", "json", "--file", path.to_str().unwrap()]).ended().await;
+    let replayed: Explanation = serde_json::from_str(&ended.exits(0).stdout).unwrap();
+    for (read, replayed) in read.rules.iter().zip(&replayed.rules) {
+        let ids = |ruling: &Ruling| ruling.alert.as_ref().map(|alert| alert.id.clone());
+        assert!(ids(read).is_some() && ids(read) == ids(replayed), "{read:#?}\n{replayed:#?}");
+        assert_eq!((&read.window, &read.group, &read.demands), (&replayed.window, &replayed.group, &replayed.demands));
+    }
 }

@@ -552,7 +552,7 @@ fn of_files_nothing_is_said_to_have_been_sent() {
     let (ledger, alert) = alerted(&[("all", Severity::Info), ("chat", Severity::Critical)]);
     let explanation = explain(&ledger, "e").of_files();
     assert_eq!(explanation.basis, Basis::Files);
-    assert_eq!(explanation.rules[0].summary, format!("alerted: alert {}, for all", alert.id));
+    assert_eq!(explanation.rules[0].summary, format!("would alert: alert {}, for all", alert.id));
     assert_eq!(explanation.rules[0].alert.as_ref().unwrap().notifiers[0].stand, Standing::Meant);
 }
 

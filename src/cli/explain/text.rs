@@ -33,7 +33,7 @@ pub(super) fn text(explanation: &Explanation) -> String {
     }
     for it in &explanation.rules {
         page.gap();
-        ruling(&mut page, it);
+        ruling(&mut page, it, explanation.basis);
     }
     for limit in &explanation.limits {
         page.gap();
@@ -182,11 +182,12 @@ fn feed_sight(page: &mut Page, feed: &FeedSight, now: WallTime) {
     }
 }
 
-fn ruling(page: &mut Page, ruling: &Ruling) {
+fn ruling(page: &mut Page, ruling: &Ruling, basis: Basis) {
     let severity = ruling.severity.map_or(String::new(), |severity| format!(", severity {}", severity.word()));
     page.paragraph(&format!("Rule {}{severity}", ruling.rule));
     page.wrapped("  ", 2, &capital(&ruling.summary));
-    if let Version::Active { from, .. } = &ruling.version {
+    // Over files a rule counts from the beginning of time.
+    if let (Version::Active { from, .. }, Basis::State) = (&ruling.version, basis) {
         page.entry("Counts", &format!("what happened from {} on", moment(*from)));
     }
     demands(page, &ruling.demands);
@@ -200,7 +201,7 @@ fn ruling(page: &mut Page, ruling: &Ruling) {
         page.entry("Allowed", &words);
     }
     if let Some(it) = &ruling.first_seen {
-        news(page, it);
+        news(page, it, basis);
     }
     if let Some(group) = &ruling.group {
         page.entry("Group", &labels(group));
@@ -209,10 +210,10 @@ fn ruling(page: &mut Page, ruling: &Ruling) {
         window(page, it, ruling);
     }
     if let Some(it) = &ruling.incident {
-        incident(page, it);
+        incident(page, it, basis);
     }
     if let Some(it) = &ruling.alert {
-        alert(page, it);
+        alert(page, it, basis);
     }
 }
 
@@ -233,12 +234,14 @@ fn step(page: &mut Page, number: usize, step: &StepRuling) {
     demands(page, &step.demands);
 }
 
-fn news(page: &mut Page, news: &News) {
+fn news(page: &mut Page, news: &News, basis: Basis) {
     page.entry("New is", &labels(&news.combination));
     let known =
         news.known_since.map_or("nothing yet".to_owned(), |since| format!("everything since {}", moment(since)));
     let from = news.learnt_from.map_or(String::new(), |from| format!("; what is new is told from {} on", moment(from)));
-    page.entry("Known is", &format!("{known}{from}"));
+    if basis == Basis::State {
+        page.entry("Known is", &format!("{known}{from}"));
+    }
     if news.seen.is_empty() {
         page.entry("Seen", "never before");
     }
@@ -259,7 +262,7 @@ fn window(page: &mut Page, window: &Window, ruling: &Ruling) {
     }
 }
 
-fn incident(page: &mut Page, incident: &IncidentSight) {
+fn incident(page: &mut Page, incident: &IncidentSight, basis: Basis) {
     let state = match (incident.state, &incident.merged_into) {
         (IncidentState::Open, _) => "open".to_owned(),
         (IncidentState::Resolved, _) => "resolved".to_owned(),
@@ -267,13 +270,20 @@ fn incident(page: &mut Page, incident: &IncidentSight) {
     };
     page.entry("Incident", &incident.id);
     let IncidentSight { opened, accesses, value, .. } = incident;
-    page.entry("", &format!("{state}, opened {}, {accesses} access(es), at most {value} at once", wall(*opened)));
+    let size = format!("{accesses} access(es), at most {value} at once");
+    match basis {
+        Basis::State => page.entry("", &format!("{state}, opened {}, {size}", wall(*opened))),
+        Basis::Files => page.entry("", &size),
+    }
 }
 
-fn alert(page: &mut Page, alert: &AlertSight) {
+fn alert(page: &mut Page, alert: &AlertSight, basis: Basis) {
     page.entry("Alert", &alert.id);
-    let (kind, decided) = (alert.kind.word(), wall(alert.decided));
-    page.entry("", &format!("{kind}, decided {decided}, {} access(es)", alert.accesses));
+    let (kind, accesses) = (alert.kind.word(), alert.accesses);
+    match basis {
+        Basis::State => page.entry("", &format!("{kind}, decided {}, {accesses} access(es)", wall(alert.decided))),
+        Basis::Files => page.entry("", &format!("{kind}, {accesses} access(es)")),
+    }
     page.entry("", &alert.summary);
     for Stand { notifier, stand } in &alert.notifiers {
         page.entry("Notifier", &format!("{notifier}: {}", standing(stand)));

@@ -95,7 +95,7 @@ impl Found {
 }
 
 /// Whether a rule of `config` counts `access`, or may count another record of it.
-pub(super) fn may_count(config: &Config, access: &Access) -> bool {
+pub(in crate::cli) fn may_count(config: &Config, access: &Access) -> bool {
     let source = &access.event_source;
     let is_read = source.is_empty() || config.poll.event_sources.contains(source);
     if access.own || !is_read {

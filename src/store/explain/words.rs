@@ -29,7 +29,8 @@ impl Explanation {
 
     /// With the sentences that follow from the rest of it.
     pub(super) fn in_words(mut self) -> Self {
-        self.rules.iter_mut().for_each(|ruling| ruling.summary = ruling.summarise());
+        let basis = self.basis;
+        self.rules.iter_mut().for_each(|ruling| ruling.summary = ruling.summarise(basis));
         self.headline = self.summarise();
         self
     }
@@ -69,9 +70,9 @@ impl Explanation {
 
     /// What the rules come to.
     fn verdict(&self) -> String {
-        let nobody = match self.basis {
-            Basis::State => "nobody was told",
-            Basis::Files => "nobody would be told",
+        let (nobody, tells) = match self.basis {
+            Basis::State => ("nobody was told", "tells"),
+            Basis::Files => ("nobody would be told", "would tell"),
         };
         let Some(first) = self.rules.iter().min_by_key(|ruling| Reverse(ruling.weight())) else {
             return format!("There are no rules, so {nobody}.");
@@ -83,11 +84,11 @@ impl Explanation {
         let others = self.rules.iter().filter(|ruling| ruling.alert.is_some()).count().saturating_sub(1);
         let more = match others {
             0 => String::new(),
-            1 => " So does one other rule.".to_owned(),
-            _ => format!(" So do {others} other rules."),
+            1 => " One other rule, too.".to_owned(),
+            _ => format!(" {others} other rules, too."),
         };
         match (&first.alert, first.counted) {
-            (Some(alert), _) => format!("Rule {name} tells of it: {}.{more}", stands(alert)),
+            (Some(alert), _) => format!("Rule {name} {tells} of it: {}.{more}", stands(alert)),
             (None, true) if first.update_due.is_some() || first.told_before || first.is_over() => {
                 format!("Rule {name}: {}.", first.summary)
             }
@@ -115,7 +116,7 @@ fn uncounted(id: &str, copied: &Copied) -> String {
 }
 
 impl Ruling {
-    fn summarise(&self) -> String {
+    fn summarise(&self, basis: Basis) -> String {
         let why = self.why();
         match (&self.version, self.counted, &why) {
             (Version::Waiting, _, why) => {
@@ -126,17 +127,20 @@ impl Ruling {
             (_, false, None) => "not counted when it was read, though it would be now: most likely an entry of the \
                                  allow-list kept it away that is gone or has changed since"
                 .to_owned(),
-            (Version::Former, true, _) => format!("an earlier version of this rule counted it; {}", self.outcome()),
-            (Version::Active { .. }, true, None) => self.outcome(),
+            (Version::Former, true, _) => {
+                format!("an earlier version of this rule counted it; {}", self.outcome(basis))
+            }
+            (Version::Active { .. }, true, None) => self.outcome(basis),
             (Version::Active { .. }, true, Some(why)) => {
-                format!("{}; as it is configured now it would not be counted: {why}", self.outcome())
+                format!("{}; as it is configured now it would not be counted: {why}", self.outcome(basis))
             }
         }
     }
 
     /// What came of an access that was counted.
-    fn outcome(&self) -> String {
+    fn outcome(&self, basis: Basis) -> String {
         match (&self.alert, self.update_due, self.progress()) {
+            (Some(alert), ..) if basis == Basis::Files => format!("would alert: {}", stands(alert)),
             (Some(alert), ..) => format!("alerted: {}", stands(alert)),
             (None, Some(due), _) => {
                 format!("counted, and in an incident whose next update, due at {due}, will tell of it")
