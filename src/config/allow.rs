@@ -41,7 +41,8 @@ fn allowance(table: &Table<'_>, place: usize, rules: &[RuleRead<'_>]) -> Allowan
     let line = |key, why| table.required(key, why).and_then(|item| item.line()).unwrap_or_default();
     if !is_about_something(table) {
         table.wrong_itself(
-            "would allow everything; say which accesses, by events, outcome, secrets, secret_tags, principals or pattern",
+            "would allow everything; say which accesses, by events, outcome, secrets, secret_tags, principals or \
+             pattern",
         );
     }
     Allowance {

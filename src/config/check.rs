@@ -179,7 +179,8 @@ fn long_enough(poll: &Poll, table: &Table<'_>, rules: &[RuleRead<'_>], allowance
         && let Some(at) = retention.or(item).or_else(|| table.item("recheck"))
     {
         at.wrong(format!(
-            "poll.retention is {kept}, less than {}, which poll.recheck with window and hold of {whose} come to; {advice}",
+            "poll.retention is {kept}, less than {}, which poll.recheck with window and hold of {whose} come to; \
+             {advice}",
             brief(needed),
         ));
     }

@@ -1,4 +1,4 @@
-//! What is right by itself and can hardly be meant: said when everything is read, since it takes several keys to see it.
+//! What is right by itself and can hardly be meant: said when all is read, since it takes several keys to see it.
 //!
 //! What can never fire is refused: whoever wrote it believes to be watched. What counts more or less than somebody may
 //! think is a warning, and so is a name that is not known, since the lists of known ones are never complete.
@@ -88,8 +88,8 @@ fn doubt_of_principal(glob: &str) -> Option<String> {
         ["arn", partition, "sts", _, account, rest] if rest.starts_with("assumed-role/") => {
             let role = rest.split('/').nth(1).unwrap_or("*");
             Some(format!(
-                "no principal has the ARN of a session; write that of its role, \"arn:{partition}:iam::{account}:role/{role}\" \
-                 with the role's path if it has one"
+                "no principal has the ARN of a session; write that of its role, \
+                 \"arn:{partition}:iam::{account}:role/{role}\" with the role's path if it has one"
             ))
         }
         ["arn", _, service, ..] if is_literal(service) && !["iam", "sts"].contains(service) => {

@@ -58,8 +58,8 @@ fn long_enough(window: i64, memory: i64, table: &Table<'_>, news: &Table<'_>, po
         && let Some(item) = table.item("window")
     {
         item.wrong(format!(
-            "less than poll.lateness, {}: what happened before an access may show up that long after it, too late to say \
-             that it is nothing new",
+            "less than poll.lateness, {}: what happened before an access may show up that long after it, too late to \
+             say that it is nothing new",
             brief(poll.lateness)
         ));
     }

@@ -3,8 +3,9 @@
 //! The way of a configuration: `load` finds the text and the variables; `tree` parses the text into nodes that know
 //! where they stand, and lays the variables over them; `table` is the typed reader that complains instead of failing;
 //! `check` with `rules`, `allow`, `notifiers` and `secrets` walks the tree and makes the [`Config`]; `doubts` looks at
-//! what came of it and says what can hardly be meant. Every complaint is collected, so that one run of `check` shows all
-//! there is to mend. [`render`] goes the other way. The [`builtins`] are rules in a file of our own, read the same way.
+//! what came of it and says what can hardly be meant. Every complaint is collected, so that one run of `check` shows
+//! all there is to mend. [`render`] goes the other way. The [`builtins`] are rules in a file of our own, read the same
+//! way.
 //!
 //! There is no serde mirror of the file: its messages know neither the line of a missing key nor the nearest right one,
 //! and it stops at the first mistake. Whoever holds a [`Config`] need not ask whether it makes sense.

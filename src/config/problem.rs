@@ -1,9 +1,9 @@
 //! What is wrong with a configuration, in the style of a compiler: `file:line:column: key: what and what to do`.
 //!
 //! While a configuration is read, problems are [`Complaints`] at an [`Origin`], which for the file is a byte offset.
-//! [`Problems`] is what the caller gets: all of them, in the order of the file, each on a line of its own. What is right
-//! but hardly meant is a warning, and comes with the configuration; beside problems there are none, since half of what
-//! they would judge by is missing.
+//! [`Problems`] is what the caller gets: all of them, in the order of the file, each on a line of its own. What is
+//! right but hardly meant is a warning, and comes with the configuration; beside problems there are none, since half of
+//! what they would judge by is missing.
 
 use std::cell::RefCell;
 use std::fmt;

@@ -106,7 +106,7 @@ fn measures() {
     wrong(&entry("at_most = 20"), "6:11: allow[0].at_most: expected a string, found an integer");
     wrong(
         &entry("at_most = \"20 per 40d\""),
-        "6:11: allow[0].at_most: poll.retention is 30d, less than 41d 15m, which poll.recheck with window and hold of the \
-         allowance \"allow-1\" come to; set poll.retention",
+        "6:11: allow[0].at_most: poll.retention is 30d, less than 41d 15m, which poll.recheck with window and hold of \
+         the allowance \"allow-1\" come to; set poll.retention",
     );
 }

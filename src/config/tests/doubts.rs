@@ -37,7 +37,8 @@ fn what_is_shipped_is_clear() {
 fn events_that_are_not_known() {
     doubtful(
         &rule("events = [\"GetSecretValue\", \"GetSecretValues\"]"),
-        "3:29: rule[0].events[1]: warning: no event called \"GetSecretValues\" is known, did you mean \"GetSecretValue\"?",
+        "3:29: rule[0].events[1]: warning: no event called \"GetSecretValues\" is known, did you mean \
+         \"GetSecretValue\"?",
     );
     doubtful(
         &rule("events = [\"Nonsense\"]"),
@@ -54,7 +55,8 @@ fn events_that_are_not_known() {
     clear(&format!("{unknown}{}", rule("events = [\"Decrypt\"]")));
     doubtful(
         "[[rule]]\nname = \"a\"\nwithin = \"1m\"\nsteps = [{ events = [\"ListSecret\"] }, { outcome = \"denied\" }]",
-        "4:22: rule[0].steps[0].events[0]: warning: no event called \"ListSecret\" is known, did you mean \"ListSecrets\"?",
+        "4:22: rule[0].steps[0].events[0]: warning: no event called \"ListSecret\" is known, did you mean \
+         \"ListSecrets\"?",
     );
 
     let source = "2:50: poll.event_sources[1]: warning: ";
