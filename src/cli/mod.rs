@@ -55,7 +55,7 @@ struct Args {
 const AFTER_HELP: &str = "\
 Exit status:
    0  done, or stopped by a signal
-   1  a pass was incomplete, or a file was damaged
+   1  a pass was incomplete, or a file was damaged or a source not read through
    2  --once: an alert is still undelivered
   64  wrong usage
   70  a fault of the program
