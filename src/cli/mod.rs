@@ -58,7 +58,7 @@ struct Args {
 const AFTER_HELP: &str = "\
 Exit status:
    0  done, or stopped by a signal
-   1  a pass was incomplete, a file was damaged, or an event is not known
+   1  a pass was incomplete, a file was damaged, a source was not read through, or an event is not known
    2  --once: an alert is still undelivered
   64  wrong usage
   70  a fault of the program

@@ -53,11 +53,11 @@ impl Inflater {
 
     /// The text of `zip`, of `limit` bytes at most, if `zip` is one undamaged gzip member and nothing else.
     ///
-    /// The decompressor does not say where a member ends. If something followed it, that would begin like a member or be
-    /// damage, and its last bytes would have to be the length of the text by chance.
+    /// The decompressor does not say where a member ends. What follows it would have to end with the length of the text:
+    /// so does another member of the same length, which is why the heads of members are looked for, and damage by chance.
     pub(super) fn inflate(&mut self, zip: &[u8], limit: u64) -> Option<&[u8]> {
         let tail = *zip.last_chunk::<4>()?;
-        let is_one = zip.len() >= SHORTEST && zip.starts_with(&MEMBER) && memmem::find(&zip[1..], &MEMBER).is_none();
+        let is_one = zip.len() >= SHORTEST && is_head(zip) && !has_head(&zip[1..]);
         let length = promised(tail, zip.len() as u64).filter(|length| is_one && *length <= limit)?;
         let length = usize::try_from(length).ok()?;
         if self.text.len() < length {
@@ -75,11 +75,31 @@ impl Inflater {
     }
 }
 
-/// All of `stream`, decompressed, as far as it can be read and `limit` goes, and why no farther.
-pub(super) fn load(mut stream: impl Read, limit: u64) -> (Vec<u8>, Option<Fault>) {
+/// Whether `bytes` begin as a gzip member does: the magic number, no flag that means nothing, one of three levels of
+/// compression, and a system that has a number.
+fn is_head(bytes: &[u8]) -> bool {
+    let Some([head @ .., flags, _, _, _, _, level, system]) = bytes.first_chunk::<10>() else { return false };
+    *head == MEMBER && *flags < 0x20 && [0, 2, 4].contains(level) && (*system < 14 || *system == 255)
+}
+
+/// Whether a member begins somewhere in `bytes`. The magic number alone is found in every fortieth log file.
+fn has_head(bytes: &[u8]) -> bool {
+    memmem::find_iter(bytes, &MEMBER).any(|at| is_head(&bytes[at..]))
+}
+
+/// What was read of a stream.
+pub(super) struct Loaded {
+    pub(super) bytes: Vec<u8>,
+    /// Why it was not read to its end.
+    pub(super) fault: Option<Fault>,
+    pub(super) gzipped: bool,
+}
+
+/// All of `stream`, decompressed, as far as it can be read and `limit` goes.
+pub(super) fn load(mut stream: impl Read, limit: u64) -> Loaded {
     let mut head = Vec::new();
     if let Err(error) = stream.by_ref().take(2).read_to_end(&mut head) {
-        return (head, Some(Fault::Io(error)));
+        return Loaded { bytes: head, fault: Some(Fault::Io(error)), gzipped: false };
     }
     let gzipped = is_gzip(&head);
     let whole = io::Cursor::new(head).chain(stream);
@@ -90,14 +110,14 @@ pub(super) fn load(mut stream: impl Read, limit: u64) -> (Vec<u8>, Option<Fault>
     } else {
         whole.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(Fault::Io)
     };
-    let fault = outcome.err();
-    match usize::try_from(limit) {
-        Ok(most) if bytes.len() > most => {
-            bytes.truncate(most);
-            (bytes, Some(Fault::TooLarge(limit)))
-        }
-        _ => (bytes, fault),
+    let mut fault = outcome.err();
+    if let Ok(most) = usize::try_from(limit)
+        && bytes.len() > most
+    {
+        bytes.truncate(most);
+        fault = Some(Fault::TooLarge(limit));
     }
+    Loaded { bytes, fault, gzipped }
 }
 
 #[cfg(test)]

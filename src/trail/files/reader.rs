@@ -9,7 +9,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::content::Content;
-use super::inflate::{Inflater, is_gzip, load, most_of, promised};
+use super::inflate::{Inflater, Loaded, is_gzip, load, most_of, promised};
 use super::room::{Place, Room};
 use super::split::Split;
 use super::wanted::Wanted;
@@ -102,15 +102,17 @@ impl<'s> Reader<'s> {
         let Some(text) = self.inflater.inflate(&self.stored, self.limit) else {
             return self.whatever(path, &*self.stored, &place.exchanged(most), each);
         };
-        let quickly = if self.wanted.is_everything() { None } else { split(path, text, self.wanted, each) };
-        let held = quickly.unwrap_or_else(|| search(path, text, None, self.wanted, each));
+        let held = records(path, text, self.wanted, each);
         Held { waited: place.waited, ..held }
     }
 
     /// Reads as far as it goes.
     fn whatever(&self, path: &Path, stream: impl Read, place: &Place<'_>, each: Each<'_>) -> Held {
-        let (bytes, fault) = load(stream, self.limit);
-        let held = search(path, &bytes, fault, self.wanted, each);
+        let Loaded { bytes, fault, gzipped } = load(stream, self.limit);
+        let held = match fault {
+            None if gzipped => records(path, &bytes, self.wanted, each),
+            fault => search(path, &bytes, fault, self.wanted, each),
+        };
         Held { waited: place.waited, ..held }
     }
 }
@@ -137,6 +139,12 @@ impl Shape {
         let promised = promised(tail, stored).filter(|length| *length <= limit);
         Ok(Self::Gzip { stored, promised })
     }
+}
+
+/// The records in a text that an undamaged gzip file held.
+fn records(path: &Path, text: &[u8], wanted: &Wanted, each: Each<'_>) -> Held {
+    let quickly = if wanted.is_everything() { None } else { split(path, text, wanted, each) };
+    quickly.unwrap_or_else(|| search(path, text, None, wanted, each))
 }
 
 /// The quick way through the text of a log file; none, and nothing handed over, if it is not certain to be one.

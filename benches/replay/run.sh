@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# `replay` beside decompression alone and beside DuckDB, over the same generated log files.
+#
+#   benches/replay/run.sh                      400 files of 1,000 records, seven rounds: some ten minutes
+#   benches/replay/run.sh --files 20 --rounds 1
+#
+# Needs cargo, python3 with venv, PyPI, and taskset of util-linux. Prints a table; figures are medians of rounds in which
+# all take turns, so compare within one run.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+venv=${CARGO_TARGET_DIR:-target}/replay/venv
+wanted=benches/replay/requirements.txt
+if ! cmp -s "$wanted" "$venv/installed.txt"; then
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$wanted"
+    cp "$wanted" "$venv/installed.txt"
+fi
+cargo build --release --locked --quiet --bin secretwatch
+exec "$venv/bin/python" benches/replay/compare.py "$@"
