@@ -1,8 +1,8 @@
 //! Asks the daemon what it knows; where none runs, the store.
 //!
 //! Commands that look into the state say what they want to know as an [`Ask`]. If a daemon listens on the socket in the
-//! state directory, it answers. If nobody does, the store is looked at here, from a copy, and gives the same answer; and
-//! if somebody uses it who does not listen, that is told. Nothing is changed either way.
+//! state directory, it answers. If nobody does, the store is looked at here, from a copy, and gives the same answer;
+//! and if somebody uses it who does not listen, that is told. Nothing is changed either way.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::fs::MetadataExt;

@@ -1,7 +1,7 @@
 //! `secretwatch explain`: why somebody was told of an event, or why not.
 //!
-//! It is asked of the daemon or its store; with `--file`, of the configured rules over records in `files`. How the answer
-//! looks on a terminal is `text`'s business.
+//! It is asked of the daemon or its store; with `--file`, of the configured rules over records in `files`. How the
+//! answer looks on a terminal is `text`'s business.
 
 mod files;
 mod text;

@@ -1,10 +1,10 @@
 //! The local socket by which other processes of this machine ask the daemon what it knows.
 //!
-//! It lies in the state directory, beside the store that it speaks for, and is open to the daemon's own user and to root.
-//! A client writes a request, one line of JSON such as `{"v":1,"ask":"explain","event_id":"…"}`, and reads a [`Reply`],
-//! another line; then the next, if it likes. Both carry the version of the protocol, so that a client and a daemon of
-//! different ages tell each other what is wrong instead of guessing. [`Ask`] is what can be asked; it is answered from a
-//! ledger, which may also be one that the asking process looks at itself because no daemon runs.
+//! It lies in the state directory, beside the store that it speaks for, and is open to the daemon's own user and to
+//! root. A client writes a request, one line of JSON such as `{"v":1,"ask":"explain","event_id":"…"}`, and reads a
+//! [`Reply`], another line; then the next, if it likes. Both carry the version of the protocol, so that a client and a
+//! daemon of different ages tell each other what is wrong instead of guessing. [`Ask`] is what can be asked; it is
+//! answered from a ledger, which may also be one that the asking process looks at itself because no daemon runs.
 //!
 //! Nothing that comes through here may end the daemon: what makes no sense is refused, sizes, times and numbers are
 //! bounded, and what fails while an answer is looked for is told to whoever asked. The other way round [`Control`] ends

@@ -1,8 +1,9 @@
 //! Answers the question why somebody was told of an event, or why not.
 //!
-//! What was read stands in the store, and what a rule thinks of an access it can be asked again at any time. But what was
-//! *counted* is what the match rows say: the allow-list may have changed since, and a rule may have been another one. So
-//! each [`Ruling`] has both, and its sentence says where they differ. Nothing is remembered for this page's sake.
+//! What was read stands in the store, and a rule can be asked again at any time what it makes of an access. But what was
+//! *counted* is what the match rows say: the allow-list may have changed since, and the rule may have been another one.
+//! So each [`Ruling`](super::Ruling) has both, and its sentence says where they differ. Nothing is stored for this
+//! alone.
 //!
 //! Here is what is known under an id; `ruling` asks the rules, `window` finds the window that came closest, `telling`
 //! follows an access into its incident, alert and deliveries, `former` looks for versions of rules that are no more,

@@ -1,8 +1,8 @@
 //! Why somebody was told of an access, or why not, as plain data: what `secretwatch explain` prints.
 //!
-//! An [`Explanation`] is about one event id. Its [`Finding`] says what is known under that id and how it was read; there
-//! is a [`Ruling`] for each rule, with what was counted, the [`Window`] that came closest, the incident, the alert and
-//! where that stands with each notifier. Each ruling and the whole say in one sentence what it comes to.
+//! An [`Explanation`] is about one event id. Its [`Finding`] says what is known under that id and how it was read;
+//! there is a [`Ruling`] for each rule, with what was counted, the [`Window`] that came closest, the incident, the
+//! alert and where that stands with each notifier. Each ruling and the whole say in one sentence what it comes to.
 //!
 //! The serialised form is public, schema [`EXPLANATION`]: keys may be added, none may change its meaning. How all this
 //! is found out is [`Ledger::explain`](super::Ledger::explain)'s business, and how it looks on a terminal is `cli`'s.

@@ -1,9 +1,9 @@
 //! A store that is only looked at, by another process than the one that keeps it.
 //!
-//! A [`View`] reads a copy of the store (see [`copy`](super::copy)): whoever looks may be root or have no right to write,
-//! and sled writes as it opens. Its ledger is what the last start has made of the store: rules that have changed in the
-//! configuration since are not activated, nothing is counted, queued or let go of. It is lent out by reference alone, so
-//! nothing can be.
+//! A [`View`] reads a copy of the store (see [`copy`](super::copy)): whoever looks may be root or have no right to
+//! write, and sled writes as it opens. Its ledger is what the last start has made of the store: rules that have changed
+//! in the configuration since are not activated, nothing is counted, queued or let go of. It is lent out by reference
+//! alone, so nothing can be.
 
 use std::path::Path;
 

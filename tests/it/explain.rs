@@ -11,7 +11,7 @@ use std::time::Duration;
 use secretwatch::demo::{Record, Surroundings};
 use secretwatch::model::{EventTime, WallTime};
 use secretwatch::store::{Basis, Explanation, Finding, Ledger, Ruling, Standing, Version};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::promise::settings;
 use crate::rig::{Answer, Ended, PATIENCE, Program, Rig, program};
@@ -274,21 +274,19 @@ async fn whoever_else_listens_there_is_told_apart() {
     let rig = Rig::new().await;
     fs::create_dir(rig.state_dir()).unwrap();
     let listener = UnixListener::bind(rig.state_dir().join("control")).unwrap();
+    let newer = |says: Value| json!({"v": 2, "secretwatch": "9.0.0", "says": says}).to_string() + "\n";
     for (reply, words) in [
-        (&b"220 ready\n"[..], "makes no sense to this version"),
-        (b"", "does not answer"),
-        (
-            b"{\"v\":2,\"secretwatch\":\"9.0.0\",\"says\":{\"refusal\":{\"code\":\"other_version\",\"message\":\"too old\"}}}\n",
-            "secretwatch: too old",
-        ),
-        (b"{\"v\":2,\"secretwatch\":\"9.0.0\",\"says\":{\"answer\":{\"poem\":1}}}\n", "makes no sense to this version"),
+        ("220 ready\n".to_owned(), "makes no sense to this version"),
+        (String::new(), "does not answer"),
+        (newer(json!({"refusal": {"code": "other_version", "message": "too old"}})), "secretwatch: too old"),
+        (newer(json!({"answer": {"poem": 1}})), "makes no sense to this version"),
     ] {
         let asking = rig.start(&["explain", "e"]);
         let (mut stream, _) = listener.accept().unwrap();
         let mut request = String::new();
         BufReader::new(stream.try_clone().unwrap()).read_line(&mut request).unwrap();
         assert_eq!(request, "{\"ask\":\"explain\",\"event_id\":\"e\",\"v\":1}\n");
-        stream.write_all(reply).unwrap();
+        stream.write_all(reply.as_bytes()).unwrap();
         drop(stream);
         asking.ended().await.exits(75).says(words);
     }
@@ -319,7 +317,7 @@ fn folder(config: &str, records: &[String]) -> tempfile::TempDir {
     folder
 }
 
-fn json(record: &Record, id: &str, secs: i64) -> String {
+fn written(record: &Record, id: &str, secs: i64) -> String {
     let around = Surroundings { account: "111122223333", region: "us-east-1", now: WallTime(0), late: Duration::ZERO };
     record.clone().id(id).at(START.plus(secs)).json(around, &mut fastrand::Rng::with_seed(1))
 }
@@ -333,11 +331,11 @@ async fn over_files(folder: &tempfile::TempDir, arguments: &[&str]) -> Ended {
 async fn a_record_in_a_file_is_explained_without_aws_and_state() {
     let config = format!("state_dir = \"state\"\n{MANY}[notify.hook]\ntype = \"stdout\"\n");
     let records = [
-        json(&Record::read("a"), "first", 0),
-        json(&Record::read("b"), "second", 60),
-        json(&Record::read("c"), "third", 599),
-        json(&Record::read("c"), "late", 2000),
-        json(&Record::read("d").denied().source("kms.amazonaws.com"), "foreign", 0),
+        written(&Record::read("a"), "first", 0),
+        written(&Record::read("b"), "second", 60),
+        written(&Record::read("c"), "third", 599),
+        written(&Record::read("c"), "late", 2000),
+        written(&Record::read("d").denied().source("kms.amazonaws.com"), "foreign", 0),
         "{\"eventID\":\"odd\",\"eventName\":\"GetSecretValue\"}".to_owned(),
     ];
     let folder = folder(&config, &records);
@@ -366,7 +364,7 @@ async fn a_record_in_a_file_is_explained_without_aws_and_state() {
 
 #[tokio::test]
 async fn without_an_id_the_only_record_is_explained() {
-    let only = json(&Record::read("a"), "only", 0);
+    let only = written(&Record::read("a"), "only", 0);
     let folder = folder("", &[only.clone(), only.clone()]);
     for name in ["one.json", "two.json"] {
         fs::write(folder.path().join(name), &only).unwrap();
@@ -374,7 +372,7 @@ async fn without_an_id_the_only_record_is_explained() {
     let ended = over_files(&folder, &["--file", "one.json", "two.json", "records.jsonl"]).await.exits(0);
     ended.prints("Rule secret-is-accessed would tell of it").prints("Event       only");
 
-    let many: Vec<String> = (0..9).map(|number| json(&Record::read("a"), &format!("e{number}"), number)).collect();
+    let many: Vec<String> = (0..9).map(|number| written(&Record::read("a"), &format!("e{number}"), number)).collect();
     fs::write(folder.path().join("many.jsonl"), many.join("\n")).unwrap();
     let ended = over_files(&folder, &["--file", "many.jsonl"]).await.exits(64);
     let ended = ended.says("there are 9 records; say which is meant").says("  e0\n").says("  e4\n  …\n");

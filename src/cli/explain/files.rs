@@ -1,8 +1,8 @@
 //! Explains a record in CloudTrail files: what the configured rules would make of it, and of all that is with it.
 //!
-//! As in `replay`, everything in the files is as if it had become visible at one poll, and a ledger in memory takes it in.
-//! What is kept is what a rule may count and the record that is asked about, whatever it is: of a service that nobody
-//! reads, or one that makes no sense.
+//! As in `replay`, everything in the files is as if it had become visible at one poll, and a ledger in memory takes it
+//! in. What is kept is what a rule may count and the record that is asked about, whatever it is: of a service that
+//! nobody reads, or one that makes no sense.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;

@@ -1,8 +1,8 @@
 //! An explanation for a terminal: the answer first, then what was read, then one block for each rule.
 //!
 //! Pure. Eighty columns hold it, but for ids and ARNs, which stay whole so that they can be copied. What speaks for an
-//! access is marked with `yes`, what speaks against it with `NO`, so that no colour is needed. Times are UTC, as they are
-//! in alerts and in CloudTrail.
+//! access is marked with `yes`, what speaks against it with `NO`, so that no colour is needed. Times are UTC, as they
+//! are in alerts and in CloudTrail.
 
 use std::collections::BTreeMap;
 
@@ -134,7 +134,7 @@ fn meanings(watched: &Watched) -> Vec<String> {
          last {lateness} again."
     ));
     meanings.push(format!(
-        "It happened elsewhere, or to another service: what is read are events of {} in the accounts and Regions below.",
+        "It happened elsewhere, or to another service: read are events of {} in the accounts and Regions below.",
         watched.event_sources.join(" and ")
     ));
     let kept = duration_in_words(i64::try_from(watched.retention_seconds).unwrap_or(i64::MAX));

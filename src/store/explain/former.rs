@@ -1,8 +1,8 @@
 //! Versions of rules that are no more, and have counted an access while they were.
 //!
 //! A change of a rule begins it anew, and what its old version has told stays told. Its match rows outlive it by the
-//! retention, and they are all that is needed: which version and which group, and with it the incident. What the version
-//! asked for is not stored; where only a look is taken at the store, its card may still be there.
+//! retention, and they are all that is needed: which version and which group, and with it the incident. What the
+//! version asked for is not stored; where only a look is taken at the store, its card may still be there.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Which window an access came closest in. Pure, and made of what counting itself is made of: a window that crosses here
-//! crosses there.
+//! Which window an access came closest in. Pure, and made of what counting itself is made of: a window that crosses
+//! here crosses there.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! What an explanation comes to, in sentences: one for each rule, and one for all of it.
 //!
-//! Pure: made from the other fields alone. Texts that come from records go through [`printable`], as in alerts. A rule's
-//! sentence has no capital and no full stop, so that it can follow the rule's name; the headline has both.
+//! Pure: made from the other fields alone. Texts that come from records go through [`printable`], as in alerts. A
+//! rule's sentence has no capital and no full stop, so that it can follow the rule's name; the headline has both.
 
 use std::cmp::Reverse;
 

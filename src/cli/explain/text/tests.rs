@@ -142,7 +142,7 @@ Event e is not known here: no record with this id has been read.
 What that can mean:
   - It is not visible yet. CloudTrail shows events minutes after they
     happened; each poll looks for those of the last 15 minutes again.
-  - It happened elsewhere, or to another service: what is read are events of
+  - It happened elsewhere, or to another service: read are events of
     secretsmanager.amazonaws.com in the accounts and Regions below.
   - It happened before watching began, or longer ago than 30 days, which is
     what is kept.
