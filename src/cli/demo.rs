@@ -39,8 +39,9 @@ async fn play(format: Format, stop: CancellationToken) -> Result<Exit, Exit> {
     let folder = tempfile::tempdir().map_err(told)?;
     let demo = demo::start().await.map_err(told)?;
     let config = configuration(&demo, folder.path(), format)?;
-    if format == Format::Text {
-        println!("{OPENING}");
+    if format == Format::Text && writeln!(std::io::stdout(), "{OPENING}").is_err() {
+        // Nobody reads, and that is all that it is for.
+        return Ok(Exit::Done);
     }
     let story = tokio::spawn({
         let (demo, stop) = (demo.clone(), stop.clone());

@@ -21,8 +21,8 @@ pub(super) struct Options {
     #[arg(value_name = "EVENT_ID", required_unless_present = "files")]
     event_id: Option<String>,
     /// Explain a record in CloudTrail files by the configured rules, without AWS and without the state; without an id,
-    /// the only one there is
-    #[arg(long = "file", value_name = "PATH", num_args = 1..)]
+    /// the only one there is. Can be given more than once
+    #[arg(long = "file", value_name = "PATH")]
     files: Vec<PathBuf>,
     /// How it is printed
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -38,7 +38,8 @@ pub(super) fn explain(args: &Args, options: &Options) -> Result<Exit, Exit> {
     }
     match event_id {
         Some(id) if files.is_empty() => {
-            let Answer::Explanation(explanation) = ask(&load(args.config.as_deref())?, &Ask::Explain { event_id: id.clone() })?;
+            let Answer::Explanation(explanation) =
+                ask(&load(args.config.as_deref())?, &Ask::Explain { event_id: id.clone() })?;
             show(&explanation, *format)
         }
         id => show(&files::explain(args, id.as_deref(), files)?, *format),

@@ -188,9 +188,13 @@ fn judged(config: &Config, accesses: Vec<Access>, found: &Found) -> Result<Vec<A
     let mut ledger = Ledger::in_memory(settings(config, sources), last.wall())?;
     for source in sources {
         // What is new can be told only where enough of the past was read.
-        ledger.know(source, found.span.map_or(last, |span| span.from))?;
+        ledger.know(source, found.span.filter(|_| !found.unlearnt).map_or(last.plus(1), |span| span.from))?;
     }
     let taken = ledger.take(accesses, last.wall())?;
+    if !taken.conflicts.is_empty() {
+        let records = count(taken.conflicts.len() as u64, "record");
+        eprintln!("secretwatch: {records} with the event id of another, and another content; the first counts");
+    }
     if taken.too_old > 0 {
         eprintln!("secretwatch: dated before anything that can be counted: {}", count(taken.too_old, "record"));
     }
@@ -210,7 +214,10 @@ fn judged(config: &Config, accesses: Vec<Access>, found: &Found) -> Result<Vec<A
     let mut alerts = Vec::new();
     while let Next::Send(delivery) = ledger.next(PRINTER, after, None)? {
         ledger.settle(&delivery, &Settlement::Accepted { at: after })?;
-        alerts.push(dated(delivery.alert));
+        // What is wrong with an entry of the allow-list, so long after, is nothing that the records tell.
+        if delivery.alert.kind != AlertKind::Notice {
+            alerts.push(dated(delivery.alert));
+        }
     }
     Ok(alerts)
 }

@@ -58,7 +58,13 @@ fn secret_tags(item: &Item<'_>) -> Option<BTreeMap<String, Globs>> {
 }
 
 fn pattern(item: &Item<'_>) -> Option<Pattern> {
-    Pattern::parse(&item.text()?).map_err(|error| item.wrong_inside(error.column, &error.message)).ok()
+    let pattern =
+        Pattern::parse(&item.text()?).map_err(|error| item.wrong_inside(error.column, &error.message)).ok()?;
+    if let Some(why) = pattern.never_matches() {
+        item.wrong(format!("can never match: {why}"));
+    }
+    pattern.warnings().into_iter().for_each(|doubt| item.warn(doubt));
+    Some(pattern)
 }
 
 /// How globs are compiled.

@@ -57,14 +57,22 @@ fn long_enough(window: i64, memory: i64, table: &Table<'_>, news: &Table<'_>, po
     if window < whole(poll.lateness)
         && let Some(item) = table.item("window")
     {
-        item.wrong(format!(
+        item.warn(format!(
             "less than poll.lateness, {}: what happened before an access may show up that long after it, too late to \
              say that it is nothing new",
             brief(poll.lateness)
         ));
     }
-    if memory <= window {
-        let text = format!("first_seen.memory must be longer than the window, {}", brief_of(window));
+    if memory > whole(poll.retention)
+        && let Some(item) = news.item("memory")
+    {
+        item.warn(format!(
+            "more than poll.retention, {}: what a new rule remembers reaches back no farther than that at first",
+            brief(poll.retention)
+        ));
+    }
+    if memory < window.saturating_mul(2) {
+        let text = format!("first_seen.memory must be at least twice as long as the window, {}", brief_of(window));
         match news.item("memory").or_else(|| table.item("window")) {
             Some(item) => item.wrong(text),
             None => news.wrong("memory", text),

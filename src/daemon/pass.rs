@@ -120,6 +120,8 @@ pub struct Watch {
     suggested: Option<Instant>,
     /// When it was said last that rechecks are overdue.
     overdue: Option<Instant>,
+    /// When it was said last that the past cannot be read.
+    past_failed: Option<Instant>,
     /// Requests that the backlog may make although the next poll is due.
     credit: f64,
     /// The pass gives way to the next poll from here on.
@@ -151,6 +153,7 @@ impl Watch {
             inventory,
             suggested: None,
             overdue: None,
+            past_failed: None,
             credit: 0.0,
             earliest: Instant::now(),
             feeds: Vec::new(),

@@ -45,7 +45,7 @@ pub struct AtMost {
     pub window: i64,
 }
 
-/// The hash of what an allowance allows to which rules: what is remembered of its use goes by that.
+/// The hash of an allowance's name, and of what it allows to which rules: what is remembered of its use goes by that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AllowId(pub [u8; 8]);
 
@@ -72,6 +72,7 @@ impl Allowance {
     #[must_use]
     pub fn id(&self) -> AllowId {
         let mut hash = Fields::new("allowance");
+        hash.some(&self.name);
         self.condition.feed(&mut hash);
         hash.list(&self.rules);
         AllowId(front(hash))

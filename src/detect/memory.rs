@@ -3,7 +3,7 @@
 //! A combination is news at `t` if it was not seen in the time from `t - memory` to `t - window`: so not only its first
 //! access is, but every one for a window's length after it. That is what makes the answer independent of the order of
 //! arrival: an access that becomes visible late takes nothing back that its successors within the window were told for.
-//! (One that is later than the window is long leaves an alert that would not have been needed; `check` refuses a window
+//! (One that is later than the window is long leaves an alert that would not have been needed; `check` warns of a window
 //! shorter than `lateness`.)
 //!
 //! To answer exactly, not all sightings are needed. [`Sightings`] keeps *runs*: the first and the last of sightings that

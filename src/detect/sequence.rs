@@ -7,7 +7,10 @@
 //! One pass in order of time answers for all windows. For each step it keeps the latest time at which a chain of the
 //! steps up to it can have begun, so far: the accesses that complete a step *last* are the best ones, and what came
 //! before the first of them is asked for the best chain of the steps before. A window crosses if the whole chain's
-//! beginning lies in it. Within a second, accesses that serve earlier steps only go first.
+//! beginning lies in it. Within a second, accesses that serve earlier steps only go first. That is the best order where no
+//! access can serve more than one step, and where there are two steps that count accesses. Where accesses of the very same
+//! second can each serve several of three or more steps, or of steps that count distinct values, one order is tried and
+//! not all: the only case in which a sequence can be overlooked.
 
 use std::collections::VecDeque;
 

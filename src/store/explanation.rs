@@ -317,6 +317,8 @@ pub struct AllowanceRuling {
     pub until: Option<EventTime>,
     /// Whether it was valid when the access happened.
     pub valid: bool,
+    /// How many accesses it has kept from rules so far.
+    pub used: u64,
 }
 
 /// What is known of the combination that has to be news.

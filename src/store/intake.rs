@@ -283,7 +283,15 @@ impl Ledger {
     /// Where the rule at `index` counts `access`, if it does; whether it is news, if that is asked, is another question.
     fn placed(&self, index: usize, access: &Access) -> Option<(Group, Entry)> {
         let active = &self.rules[index];
-        if access.own || access.time < active.from || !self.counts(active, access) {
+        if access.own || access.time < active.from || !self.counts(active, access) || self.is_past(access) {
+            return None;
+        }
+        self.place_of(active, access)
+    }
+
+    /// Where `active` would count `access`, whatever the allow-list says.
+    fn place_of(&self, active: &ActiveRule, access: &Access) -> Option<(Group, Entry)> {
+        if !active.rule.matches(access) {
             return None;
         }
         let Share { value, steps } = active.rule.share(access)?;
@@ -442,7 +450,14 @@ impl Ledger {
     }
 
     fn move_match(&mut self, index: usize, old: &Access, new: &Access, draft: &mut Draft) -> Result<(), StoreError> {
-        let (was, is) = (self.placed(index, old), self.placed(index, new));
+        // Where it was counted is what its row says: the allow-list may have changed since.
+        let is = self.placed(index, new);
+        let mut was = self.place_of(&self.rules[index], old);
+        if let Some((group, entry)) = &was
+            && self.kv.row(&keys::matched(self.rules[index].id, group.id, entry.at, &entry.id))?.is_none()
+        {
+            was = None;
+        }
         if was == is {
             return Ok(());
         }

@@ -148,6 +148,9 @@ impl Ledger {
         ledger.load_sources(now)?;
         ledger.load_allowances(now)?;
         ledger.activate_rules(now)?;
+        for source in ledger.settings.sources.clone() {
+            ledger.finish_seeding(&source, now)?;
+        }
         if ledger.beginning.take().is_some() {
             let mut writes = Writes::default();
             writes.remove(keys::BEGINNING.to_vec());
@@ -310,6 +313,9 @@ impl Ledger {
                 (row.known, row.seeding) = (None, None);
             }
         })?;
+        if moved {
+            self.begin_seeding(source, now)?;
+        }
         Ok(moved)
     }
 
@@ -406,6 +412,10 @@ impl Ledger {
             let unread = self.unread_coverage(now);
             let LedgerSettings { lateness, recheck, event_sources, .. } = self.settings.clone();
             self.update_source(&source, |row| {
+                // What is known of the past is known of those that were read.
+                if !row.coverage.is_empty() && event_sources.iter().any(|name| !row.coverage.contains_key(name)) {
+                    (row.known, row.seeding) = (None, None);
+                }
                 // One that is configured no more keeps what was read: should it come back, the gap shows.
                 for name in event_sources {
                     row.coverage.entry(name).or_insert_with(|| unread.clone());
@@ -500,6 +510,23 @@ impl Ledger {
             stored.insert(row.card.name.clone(), row);
         }
         Ok(stored)
+    }
+
+    /// Writes the current version of the rule at `index`, and whether it has counted all that it should.
+    pub(super) fn put_rule(
+        &self,
+        index: usize,
+        ready: bool,
+        now: WallTime,
+        writes: &mut Writes,
+    ) -> Result<(), StoreError> {
+        let ActiveRule { id, rule, from, .. } = &self.rules[index];
+        let key = rule_key(&rule.name);
+        let stored = self.kv.row(&key)?.map(|row| rows::decode::<RuleRow>(&key, &row)).transpose()?;
+        let activated = stored.map_or(now, |row| row.activated);
+        let row = RuleRow { id: *id, activated, from: *from, ready, card: rule.card() };
+        writes.put(key, rows::encode(&row)?);
+        Ok(())
     }
 
     fn write_rule(&mut self, name: &str, row: &RuleRow) -> Result<(), StoreError> {

@@ -1,7 +1,8 @@
 //! What is news: the memory of rules with `first_seen`, and the reading of the past that fills it.
 //!
-//! Sightings are noted of every access that such a rule means, whether it counts or not: what is allowed, what happened
-//! before the rule began to count, what is older than the store. Each is written with the access that it comes from.
+//! Sightings are noted of every access that such a rule means, whether it counts or not: what is allowed, and what
+//! happened before the rule began to count or its source to be watched. Each is written with the access that it comes
+//! from.
 //!
 //! Nothing is news before enough of the past is known: `learn` from where the source is known on. That is the beginning
 //! of watching, unless the Event history before it was read once, below everything else in priority: [`Past`] says what
@@ -10,6 +11,7 @@
 use super::StoreError;
 use super::intake::Draft;
 use super::keys;
+use super::kv::Writes;
 use super::ledger::{ActiveRule, Ledger};
 use super::rows::{self, Seeding};
 use crate::detect::FirstSeen;
@@ -84,18 +86,26 @@ impl Ledger {
                 _ => row.seeding = Some(Seeding { from, coverage: Default::default() }),
             }
         })?;
-        self.finish_seeding(source, now).map(drop)
+        Ok(())
     }
 
-    /// Where nothing is left to be read of the past, what rules could not tell meanwhile is told.
-    fn finish_seeding(&mut self, source: &SourceId, now: WallTime) -> Result<bool, StoreError> {
-        let seeding = self.sources.get(source).and_then(|row| row.seeding.as_ref());
-        let Some(from) = seeding.map(|seeding| seeding.from).filter(|_| self.past(source).is_empty()) else {
-            return Ok(false);
-        };
-        self.know(source, from)?;
-        for index in (0..self.rules.len()).filter(|index| self.rules[*index].memory.is_some()).collect::<Vec<_>>() {
+    /// Where nothing is left to be read of the past, what rules could not tell meanwhile is told. That they are to count
+    /// again is written together with what is known: whoever is killed in between counts at the next start.
+    pub(super) fn finish_seeding(&mut self, source: &SourceId, now: WallTime) -> Result<bool, StoreError> {
+        let Some(mut row) = self.sources.get(source).cloned() else { return Ok(false) };
+        let Some(seeding) = row.seeding.take_if(|_| self.past(source).is_empty()) else { return Ok(false) };
+        row.known = Some(seeding.from);
+        let remembering: Vec<usize> = (0..self.rules.len()).filter(|it| self.rules[*it].memory.is_some()).collect();
+        let mut writes = Writes::default();
+        for index in &remembering {
+            self.put_rule(*index, false, now, &mut writes)?;
+        }
+        self.write_source(source, row, writes)?;
+        for index in remembering {
             self.count_stored(index, now)?;
+            let mut writes = Writes::default();
+            self.put_rule(index, true, now, &mut writes)?;
+            self.write(writes)?;
         }
         Ok(true)
     }
@@ -156,15 +166,30 @@ impl Ledger {
     /// From where on everything in the source of `access` is known; none while its past is being read, or where no
     /// source is its own.
     pub(super) fn known_since(&self, access: &Access) -> Option<EventTime> {
-        let is_of = |(id, row): &(&SourceId, &super::SourceRow)| {
+        let (source, row) = self.source_of(access)?;
+        match (row.known, &row.seeding) {
+            // More of the past may be being read for a rule that wants it.
+            (Some(known), _) => Some(known),
+            (None, Some(_)) => None,
+            (None, None) => self.watched_since(source),
+        }
+    }
+
+    /// Whether `access` happened before its source was watched, and was read for those alone who want to know what is new.
+    pub(super) fn is_past(&self, access: &Access) -> bool {
+        let is_seeded = |row: &super::SourceRow| row.known.is_some() || row.seeding.is_some();
+        if !self.sources.values().any(is_seeded) {
+            return false;
+        }
+        let since = self.source_of(access).and_then(|(source, _)| self.watched_since(source));
+        since.is_some_and(|since| access.time < since)
+    }
+
+    fn source_of(&self, access: &Access) -> Option<(&SourceId, &super::SourceRow)> {
+        self.sources.iter().find(|(id, row)| {
             id.region == access.region
                 && (id.account == access.account || row.account_id.as_deref() == Some(access.account.as_str()))
-        };
-        let (source, row) = self.sources.iter().find(is_of)?;
-        if row.seeding.is_some() {
-            return None;
-        }
-        row.known.or(self.watched_since(source))
+        })
     }
 
     /// Since when all event sources of `source` are watched.

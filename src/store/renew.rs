@@ -256,7 +256,8 @@ impl Transfer {
     fn source(&mut self, _: &Kv, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         let Ok(mut row) = rows::decode::<SourceRow>(key, value) else { return Ok(()) };
         row.coverage.clear();
-        row.seeding = None;
+        // Sightings may be lost with the rest: what is new is learnt again.
+        (row.known, row.seeding) = (None, None);
         let known = row.read_through.unwrap_or(row.created);
         self.read_through = Some(self.read_through.map_or(known, |first| first.min(known)));
         self.put(key.to_vec(), rows::encode(&row)?)

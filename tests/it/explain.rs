@@ -369,7 +369,8 @@ async fn without_an_id_the_only_record_is_explained() {
     for name in ["one.json", "two.json"] {
         fs::write(folder.path().join(name), &only).unwrap();
     }
-    let ended = over_files(&folder, &["--file", "one.json", "two.json", "records.jsonl"]).await.exits(0);
+    let ended =
+        over_files(&folder, &["--file", "one.json", "--file", "two.json", "--file", "records.jsonl"]).await.exits(0);
     ended.prints("Rule secret-is-accessed would tell of it").prints("Event       only");
 
     let many: Vec<String> = (0..9).map(|number| written(&Record::read("a"), &format!("e{number}"), number)).collect();

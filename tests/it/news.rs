@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use secretwatch::detect::{FirstSeen, GroupKey, Rule};
 use secretwatch::model::{Access, EventTime, Span, WallTime};
-use secretwatch::store::{Ledger, LedgerSettings};
+use secretwatch::store::{Ledger, LedgerSettings, SimulatedDisk, Stroke, Struck};
 use secretwatch::trail::Coverage;
 
 use secretwatch::demo::{Caller, Lateness, Record, Settings};
@@ -237,4 +237,48 @@ async fn the_daemon_reads_the_past_when_it_has_time_for_it() {
     let readings = world.readings();
     let times: usize = past.iter().map(|id| readings[id].len()).sum();
     assert!((past.len()..past.len() + 50).contains(&times), "{times} readings of {} events", past.len());
+}
+
+#[test]
+fn the_past_of_a_source_that_comes_later_is_counted_by_no_older_rule() {
+    let later = crate::ledger::source_of("444455556666");
+    let dir = tempfile::tempdir().unwrap();
+    let rules = || vec![new_reader(7 * DAY, 20 * DAY), rule("r")];
+    drop(Ledger::open(dir.path(), settings(rules()), at(0)).unwrap());
+    let both = LedgerSettings { sources: vec![source(), later], ..settings(rules()) };
+    let mut ledger = Ledger::open(dir.path(), both, at(25 * DAY)).unwrap();
+    let of_theirs = |secs: i64| Access {
+        account: "444455556666".to_owned(),
+        ..access(&format!("theirs{secs}"), START + secs, "db", "ann")
+    };
+    ledger.take(vec![of_theirs(15 * DAY), of_theirs(25 * DAY - 60)], at(25 * DAY)).unwrap();
+    let alerts = drain(&mut ledger, at(25 * DAY));
+    let told: Vec<_> = alerts.iter().flat_map(|alert| &alert.accesses).map(|access| &access.event_id).collect();
+    assert_eq!(told, [&format!("theirs{}", 25 * DAY - 60)]);
+}
+
+/// A kill between knowing and counting: the rule is not ready in the rows, and the next start counts.
+#[test]
+fn knowing_and_having_to_count_again_are_one_write() {
+    let disk = SimulatedDisk::new();
+    let open = |now| Ledger::simulated(&disk, settings(vec![new_reader(7 * DAY, 20 * DAY)]), now);
+    let mut ledger = open(at(0)).unwrap();
+    told(&mut ledger, at(60), &[(51, "eve", "db")]);
+    ledger.flush().unwrap();
+    let [past] = &ledger.past(&source())[..] else { panic!("the past is to be read") };
+    let mut coverage = past.coverage.clone();
+    coverage.read(past.span, at(100));
+    // The second write, which is what counting comes to, and all after it fail.
+    let mut writes = 0;
+    disk.watch(move |stroke| {
+        writes += u32::from(stroke == Stroke::Apply);
+        if writes > 2 { Struck::Failed(std::io::ErrorKind::Other) } else { Struck::Done }
+    });
+    assert!(ledger.cover_past(&source(), EVENT_SOURCE, coverage, at(100)).is_err());
+    drop(ledger);
+    disk.watch(|_| Struck::Done);
+    let mut ledger = open(at(200)).unwrap();
+    let alerts = drain(&mut ledger, at(200));
+    let ids: Vec<_> = alerts.iter().flat_map(|alert| &alert.accesses).map(|access| &access.event_id).collect();
+    assert_eq!(ids, ["51"]);
 }

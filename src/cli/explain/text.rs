@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::cli::count;
 use crate::model::{Access, EventTime, Outcome, Span, WallTime, duration_in_words, group_key_words};
 use crate::notify::{INDENT, Page};
 use crate::store::{
@@ -197,7 +198,11 @@ fn ruling(page: &mut Page, ruling: &Ruling, basis: Basis) {
     for allowance in &ruling.allowances {
         let until = allowance.until.map_or(String::new(), |until| format!(" until {}", moment(until)));
         let over = if allowance.valid { "" } else { ", which was over by then" };
-        let words = format!("{}{until}{over}: {}, {}", allowance.name, allowance.owner, allowance.reason);
+        let kept = count(allowance.used, "access");
+        let words = format!(
+            "{}{until}{over}: {}, {}; it has kept {kept} from rules so far",
+            allowance.name, allowance.owner, allowance.reason
+        );
         page.entry("Allowed", &words);
     }
     if let Some(it) = &ruling.first_seen {

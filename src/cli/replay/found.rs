@@ -29,6 +29,8 @@ pub(super) struct Found {
     pub(super) told: Vec<String>,
     /// From the first to the last second that was read about.
     pub(super) span: Option<Span>,
+    /// Not all of it was read, so that nobody can say what is new.
+    pub(super) unlearnt: bool,
 }
 
 impl Found {
@@ -83,6 +85,7 @@ impl Found {
         self.unreadable += later.unreadable;
         self.told.append(&mut later.told);
         self.told.truncate(TOLD);
+        self.unlearnt |= later.unlearnt;
         later.span.into_iter().for_each(|span| self.reaches(span));
     }
 

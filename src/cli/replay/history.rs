@@ -121,6 +121,7 @@ fn put_together(read: impl Iterator<Item = OfSource>, span: Span) -> Read {
         let OfSource { id, unfinished, .. } = &of_source;
         if let Some((event_source, from, why)) = unfinished {
             complete = false;
+            found.unlearnt = true;
             tell_unfinished(id, event_source, (*from <= span.to).then_some(*from), why);
         }
         sources += 1;

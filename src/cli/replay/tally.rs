@@ -28,10 +28,12 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Of each rule of `config`, the silent ones too, over the `span` that the records lie in.
-    pub(super) fn of<'a>(config: &'a Config, alerts: &[Alert], span: Option<Span>) -> BTreeMap<&'a str, Self> {
+    /// And of those that watch its allowances, where they have something to say.
+    pub(super) fn of<'a>(config: &'a Config, alerts: &'a [Alert], span: Option<Span>) -> BTreeMap<&'a str, Self> {
         let told_by = |name: &'a str| alerts.iter().filter(move |alert| alert.rule.name == name);
         let names = config.rules.iter().map(|rule| rule.name.as_str());
-        names.map(|name| (name, Self::of_rule(told_by(name), span))).collect()
+        let names = names.chain(alerts.iter().map(|alert| alert.rule.name.as_str())).collect::<BTreeSet<_>>();
+        names.into_iter().map(|name| (name, Self::of_rule(told_by(name), span))).collect()
     }
 
     fn of_rule<'a>(alerts: impl Iterator<Item = &'a Alert>, span: Option<Span>) -> Self {

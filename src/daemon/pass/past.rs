@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::super::feed::Feed;
 use super::super::limits::{Ended, Limits};
-use super::{Report, Watch};
+use super::{Report, SAY_AGAIN, Watch};
 use crate::model::{EventTime, Span, WallTime};
 use crate::store::{Past, StoreError};
 use crate::trail::{Density, Planned, Purpose};
@@ -45,7 +45,13 @@ impl Watch {
                     Err(Ended::Store(error)) => return Err(error),
                     Err(Ended::GaveWay | Ended::Stopped) => return Ok(()),
                     Err(Ended::Failed(why)) => {
-                        tracing::debug!(source = %self.source.id, %why, "the past cannot be read; again after the next pass");
+                        if self.past_failed.is_none_or(|at| at.elapsed() >= SAY_AGAIN) {
+                            tracing::warn!(
+                                source = %self.source.id, %why,
+                                "the past cannot be read, so that rules with first_seen stay silent; each pass tries again"
+                            );
+                            self.past_failed = Some(Instant::now());
+                        }
                         return Ok(());
                     }
                 }

@@ -106,15 +106,17 @@ impl Ledger {
     }
 
     fn allowances_for(&self, rule: &Rule, access: &Access) -> Vec<AllowanceRuling> {
-        let about = self.settings.allowances.iter().filter(|allowance| allowance.concerns(&rule.name));
-        let means = about.filter(|allowance| allowance.condition.matches(access));
+        let used = self.allowances.iter().map(|row| row.used).chain(std::iter::repeat(0));
+        let about = self.settings.allowances.iter().zip(used).filter(|(allowance, _)| allowance.concerns(&rule.name));
+        let means = about.filter(|(allowance, _)| allowance.condition.matches(access));
         means
-            .map(|allowance| AllowanceRuling {
+            .map(|(allowance, used)| AllowanceRuling {
                 name: allowance.name.clone(),
                 owner: allowance.owner.clone(),
                 reason: allowance.reason.clone(),
                 until: allowance.until,
                 valid: !allowance.is_over(access.time),
+                used,
             })
             .collect()
     }
