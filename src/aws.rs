@@ -30,6 +30,7 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 
+use aws_sdk_secretsmanager::config::retry::RetryPartition;
 use aws_sdk_secretsmanager::types::SecretListEntry;
 
 use crate::config::Account;
@@ -108,6 +109,9 @@ pub struct Source {
     /// Reads its Event history.
     pub lookup: Lookup,
     sdk: SdkConfig,
+    /// The budget for retries. Clients of one service and Region would share one, whatever their account, for as long as
+    /// the process lives: a throttled account would spend its neighbours'. Lookups need none, they are not retried.
+    retries: RetryPartition,
 }
 
 /// Who makes our calls.
@@ -224,7 +228,8 @@ impl Source {
         let id = SourceId { account: account_id(account).to_owned(), region: region.to_string() };
         let sdk = sdk.to_builder().region(region).build();
         let lookup = Lookup::new(aws_sdk_cloudtrail::config::Builder::from(&sdk));
-        Self { id, account: account.name.clone(), lookup, sdk }
+        let retries = RetryPartition::custom(id.to_string()).build();
+        Self { id, account: account.name.clone(), lookup, sdk, retries }
     }
 
     /// Who reads this source.
@@ -234,10 +239,7 @@ impl Source {
 
     /// The secrets that exist in this account and Region, 50,000 of them at most.
     pub async fn inventory(&self) -> Result<Vec<ListedSecret>, AwsError> {
-        // Retries have a budget that clients of one service and Region share, whatever their account, unless they are
-        // told apart: a throttled account would spend its neighbours'. Lookups need none, since they are not retried.
-        let partition = aws_sdk_secretsmanager::config::retry::RetryPartition::new(self.id.to_string());
-        let config = aws_sdk_secretsmanager::config::Builder::from(&self.sdk).retry_partition(partition);
+        let config = aws_sdk_secretsmanager::config::Builder::from(&self.sdk).retry_partition(self.retries.clone());
         let client = aws_sdk_secretsmanager::Client::from_conf(config.build());
         let mut listed = Vec::new();
         let mut pages = client.list_secrets().into_paginator().send();

@@ -58,7 +58,8 @@ def main():
           f"{size['zipped'] / 1e6:.0f} MB zipped; load {os.getloadavg()[0]:.1f}\n")
 
     logs, program = str(folder / "logs"), str(TARGET / "release" / "secretwatch")
-    inflate, duckdb = inflate_program(), [sys.executable, __file__, "duckdb", logs]
+    inflate = str(TARGET / "replay" / "inflate" / "release" / "inflate")
+    duckdb = [sys.executable, __file__, "duckdb", logs]
 
     def replay(rules, jobs):
         return [program, "replay", "-c", str(folder / f"{rules}.toml"), "--jobs", str(jobs), "--format", "json", logs]
@@ -87,13 +88,6 @@ def generated(folder, options):
         zipped, raw = records.write(folder / "logs", SEED, options.files, options.records)
         note.write_text(json.dumps({"zipped": zipped, "raw": raw}))
     return json.loads(note.read_text())
-
-
-def inflate_program():
-    """Where cargo has put the bench."""
-    build = ["cargo", "bench", "--bench", "inflate", "--no-run", "--locked", "--quiet", "--message-format=json"]
-    lines = subprocess.run(build, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    return [message["executable"] for message in map(json.loads, lines) if message.get("executable")][-1]
 
 
 def run(command, cores):

@@ -9,7 +9,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-venv=${CARGO_TARGET_DIR:-target}/replay/venv
+target=${CARGO_TARGET_DIR:-target}
+venv=$target/replay/venv
 wanted=benches/replay/requirements.txt
 if ! cmp -s "$wanted" "$venv/installed.txt"; then
     rm -rf "$venv"
@@ -18,4 +19,5 @@ if ! cmp -s "$wanted" "$venv/installed.txt"; then
     cp "$wanted" "$venv/installed.txt"
 fi
 cargo build --release --locked --quiet --bin secretwatch
+cargo build --release --locked --quiet --manifest-path benches/replay/inflate/Cargo.toml --target-dir "$target/replay/inflate"
 exec "$venv/bin/python" benches/replay/compare.py "$@"

@@ -42,7 +42,11 @@ pub(super) fn explain(args: &Args, options: &Options) -> Result<Exit, Exit> {
                 ask(&load(args.config.as_deref())?, &Ask::Explain { event_id: id.clone() })?;
             show(&explanation, *format)
         }
-        id => show(&files::explain(args, id.as_deref(), files)?, *format),
+        id => {
+            let (explanation, read_through) = files::explain(args, id.as_deref(), files)?;
+            let exit = show(&explanation, *format)?;
+            Ok(if read_through { exit } else { Exit::Incomplete })
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 pub use exit::Exit;
 
 use crate::config::{self, Config, Environment, LoadError};
+use crate::model::count;
 
 /// Tells you that a secret in AWS Secrets Manager was read.
 ///
@@ -81,7 +82,7 @@ enum Command {
     },
     /// List the built-in rules: what each fires on, and why; with names, print them as TOML to copy
     Rules {
-        /// Only these, as one would write them
+        /// Only these, as one would write them; "recommended" stands for all that are
         #[arg(value_name = "NAME")]
         names: Vec<String>,
         /// How the list is printed
@@ -164,21 +165,13 @@ fn load(path: Option<&Path>) -> Result<Config, Exit> {
     config::load(path, &Environment::of_process()).map_err(|error| {
         match &error {
             // A line a problem, as compilers have it, so that editors can jump to each.
-            LoadError::Wrong(problems) => eprintln!("{problems}\nsecretwatch: {} problem(s)", problems.count()),
+            LoadError::Wrong(problems) => {
+                eprintln!("{problems}\nsecretwatch: {}", count(problems.count() as u64, "problem"));
+            }
             _ => exit::tell(&error),
         }
         Exit::Configuration
     })
-}
-
-/// So many of something, as one says it.
-fn count(number: u64, noun: &str) -> String {
-    let plural = match noun {
-        _ if number == 1 => "",
-        noun if noun.ends_with('s') => "es",
-        _ => "s",
-    };
-    format!("{number} {noun}{plural}")
 }
 
 /// Prints what `write` writes. A reader that has gone away, as `head` does, is no error.

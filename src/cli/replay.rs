@@ -28,10 +28,10 @@ use self::history::read_history;
 use self::progress::FilesBar;
 use self::tally::Tally;
 use super::exit::{self, Exit};
-use super::{Args, Format, count, load};
+use super::{Args, Format, load};
 use crate::config::{self, Config, DEFAULT_PATH, Environment, LoadError};
 use crate::daemon::EVENT_HISTORY;
-use crate::model::{Access, Alert, AlertKind, EventTime, Severity, Span, duration_in_words};
+use crate::model::{Access, Alert, AlertKind, EventTime, Severity, Span, count, duration_in_words};
 use crate::notify;
 use crate::store::{Ledger, LedgerSettings, Next, Recipient, Settlement, StoreError};
 use crate::trail::{
@@ -295,7 +295,7 @@ fn summarise_learning(config: &Config, span: Option<Span>) {
     for rule in &config.rules {
         if let Some(first_seen) = rule.first_seen.as_ref().filter(|it| it.learn >= span.seconds()) {
             let [learn, read] = [first_seen.learn, span.seconds()].map(duration_in_words);
-            eprintln!("{}: silent, since it learns for {learn} first, and {read} were read", rule.name);
+            eprintln!("{}: silent, since it learns for {learn} first, and what was read spans {read}", rule.name);
         }
     }
 }

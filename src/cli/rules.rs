@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Exit, Format, print};
-use crate::config::{Builtin, brief, builtin, builtins, nearest};
+use crate::config::{Builtin, RECOMMENDED, brief, builtin, builtins, nearest};
 use crate::detect::{Condition, GroupKey, Rule, Statistic};
 use crate::model::group_key_words;
 
@@ -32,18 +32,19 @@ pub(super) fn rules(names: &[String], format: Format) -> Result<Exit, Exit> {
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Builtin>, Exit> {
-    if names.is_empty() {
-        return Ok(builtins().iter().collect());
+    let is_known = |name: &String| name == RECOMMENDED || builtin(name).is_some();
+    for name in names.iter().filter(|name| !is_known(name)) {
+        let near = nearest(name, builtins().iter().map(Builtin::name));
+        let near = near.map(|near| format!(", did you mean {near:?}?")).unwrap_or_default();
+        eprintln!("secretwatch: there is no built-in rule {name:?}{near}");
     }
-    let found = names.iter().map(|name| {
-        builtin(name).ok_or_else(|| {
-            let near = nearest(name, builtins().iter().map(Builtin::name));
-            let near = near.map(|near| format!(", did you mean {near:?}?")).unwrap_or_default();
-            eprintln!("secretwatch: there is no built-in rule {name:?}{near}");
-            Exit::Usage
-        })
-    });
-    found.collect()
+    if !names.iter().all(is_known) {
+        return Err(Exit::Usage);
+    }
+    let is_chosen = |it: &&Builtin| {
+        names.is_empty() || names.iter().any(|name| name == it.name() || it.recommended && name == RECOMMENDED)
+    };
+    Ok(builtins().iter().filter(is_chosen).collect())
 }
 
 fn list(out: &mut dyn Write, builtins: &[&Builtin]) -> std::io::Result<()> {

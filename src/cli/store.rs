@@ -10,7 +10,7 @@ use clap::Subcommand;
 use super::exit::{self, Exit};
 use super::{Args, Format, load, print};
 use crate::daemon::EVENT_HISTORY;
-use crate::model::{EventTime, WallTime};
+use crate::model::{EventTime, WallTime, count};
 use crate::store::{Renewal, Renewed, StoreError, Survey, renew, survey};
 
 /// What can be done with the store while nobody else uses it.
@@ -123,7 +123,7 @@ fn describe(out: &mut dyn Write, survey: &Survey) -> std::io::Result<()> {
     if survey.damaged == 0 {
         return writeln!(out, "nothing is wrong with it");
     }
-    writeln!(out, "\n{} row(s) or places are damaged:", survey.damaged)?;
+    writeln!(out, "\n{}:", count(survey.damaged, "damaged row or place"))?;
     for damage in &survey.damage {
         writeln!(out, "  {}, {}: {}", damage.table, damage.key, damage.why)?;
     }
@@ -148,7 +148,7 @@ fn report(out: &mut dyn Write, renewed: &Renewed, from_now: bool) -> std::io::Re
         writeln!(out, "{table:<28} {kept:>12} {left:>30}")?;
     }
     if renewed.gaps > 0 {
-        writeln!(out, "{} gap(s): rows that could not be read, nobody knows how many", renewed.gaps)?;
+        writeln!(out, "{}: rows that could not be read, nobody knows how many", count(renewed.gaps, "gap"))?;
     }
     writeln!(out, "\nEvent history is read again from {}", renewed.begins)
 }

@@ -12,7 +12,7 @@ use super::rules::RuleRead;
 use super::table::{Item, Table};
 use super::{Account, Poll};
 use crate::detect::{Condition, GroupKey, Rule, Statistic, Step};
-use crate::model::EventTime;
+use crate::model::{EventTime, count};
 
 /// Everything that bears on everything else.
 pub(super) struct Whole<'w, 'a> {
@@ -157,7 +157,8 @@ fn counts(
         _ => return,
     };
     if u64::try_from(read).is_ok_and(|read| read < threshold) {
-        table.warn("threshold", format!("the [[account]] tables come to {read} {word}(s), fewer than {threshold}"));
+        let read = count(read as u64, word);
+        table.warn("threshold", format!("the [[account]] tables come to {read}, fewer than {threshold}"));
     }
 }
 

@@ -50,5 +50,6 @@ pub(crate) use keys::nearest;
 pub use load::{DEFAULT_PATH, Environment, LoadError, MAX_FILE_BYTES, MAX_SECRET_BYTES, load};
 pub use problem::{Place, Problem, Problems};
 pub use render::render;
+pub use rules::RECOMMENDED;
 pub(crate) use secrets::is_loopback;
 pub use settings::{Account, Cadence, Config, Heartbeat, Notifier, Poll, SnsFormat, Status, Target, Webhook};

@@ -19,7 +19,7 @@ use crate::detect::{Condition, GroupKey, Rule, Statistic};
 use crate::model::Severity;
 
 /// The word in `use` for all built-in rules that are right for nearly everybody.
-const RECOMMENDED: &str = "recommended";
+pub const RECOMMENDED: &str = "recommended";
 
 /// Seconds for which an incident stays open, and between two reports of it, where a rule does not say.
 pub(super) const QUARTER_HOUR: i64 = 15 * 60;

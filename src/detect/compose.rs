@@ -203,11 +203,11 @@ pub enum Lapse {
 /// An alert about an entry of the allow-list that somebody should look at.
 #[must_use]
 pub fn about_allowance(allowance: &Allowance, lapse: Lapse, last_used: Option<EventTime>, now: WallTime) -> Alert {
-    let used = last_used.map_or("never".to_owned(), |at| format!("last at {at}"));
+    let used = last_used.map_or("never used".to_owned(), |at| format!("last used at {at}"));
     let Allowance { name, owner, .. } = allowance;
     let (what, advice) = match lapse {
         Lapse::Over => (
-            format!("The entry {name:?} of the allow-list, owned by {owner}, has run out; it was used {used}"),
+            format!("The entry {name:?} of the allow-list, owned by {owner}, has run out ({used})"),
             "What it allowed counts again. Ask its owner whether it is still right: give it a new date, or remove it.",
         ),
         Lapse::Unused => (

@@ -22,6 +22,6 @@ pub(crate) use json::{Object, Text};
 pub(crate) use record::event_source;
 pub use record::{Unreadable, read_record};
 pub use secret::Secret;
-pub use summary::{duration_in_words, group_key_words, printable, statistic_words};
+pub use summary::{count, duration_in_words, group_key_words, printable, statistic_words};
 pub(crate) use text::SHORT;
 pub use time::{EventTime, Span, WallClock, WallTime};

@@ -101,6 +101,17 @@ impl Alert {
     }
 }
 
+/// So many of something, as one says it.
+#[must_use]
+pub fn count(number: u64, noun: &str) -> String {
+    let plural = match noun {
+        _ if number == 1 => "",
+        noun if noun.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{number} {noun}{plural}")
+}
+
 /// A `group_by` key as a person would say it.
 #[must_use]
 pub fn group_key_words(key: &str) -> &str {

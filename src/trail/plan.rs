@@ -132,11 +132,13 @@ pub fn plan(coverage: &Coverage, density: &Density, now: WallTime, settings: &Pl
     let below = Span::new(watched.from, newest.reach.minus(1));
     let behind = below.map(|below| coverage.unsettled(below)).unwrap_or_default();
     let (fresh, behind) = newest.share(density, behind.into(), budget);
+    // What the newest readings only crossed, to be one reading, is settled already.
+    let behind = behind.iter().flat_map(|span| coverage.unsettled(span));
     let rechecks = due_rechecks(coverage, watched, now, settings);
 
     let as_planned = |purpose| move |span| Planned { span, purpose };
     let mut readings: Vec<Planned> = fresh.into_iter().map(as_planned(Purpose::Fresh)).collect();
-    readings.extend(behind.iter().flat_map(chunks).map(as_planned(Purpose::Backlog)));
+    readings.extend(behind.flat_map(chunks).map(as_planned(Purpose::Backlog)));
     readings.extend(rechecks);
     Plan { readings, depth }
 }
@@ -386,6 +388,67 @@ mod tests {
         }
     }
 
+    /// Polls so often, after such pauses, with such fates and budgets, and then until all has to be settled.
+    fn every_second_is_read(
+        polls: Vec<(i64, u8, u32)>,
+        per_second: f64,
+        lateness: i64,
+        recheck: i64,
+        backfill: i64,
+    ) -> Result<(), TestCaseError> {
+        let retention = secs(15_000);
+        let settings = PlanSettings { interval: secs(60), lateness: secs(lateness), recheck: secs(recheck), retention };
+        let mut coverage = Coverage::new(EventTime(ZERO), settings.lateness, settings.recheck);
+        let settle: Vec<_> = (0..40).map(|_| (60, 0, 1000)).collect();
+        let wait = (recheck + recheck / 12 + 120, 0, 1000);
+        let total: i64 = polls.iter().chain(&settle).map(|poll| poll.0).sum::<i64>() + backfill + wait.0;
+        let density = Density::new(Some(per_second));
+        let mut naive = Seconds(vec![None; usize::try_from(total + 1).unwrap()]);
+        let mut now = backfill;
+        let mut floor = 0;
+        let mut settled_at = 0;
+        for (pause, fate, requests) in polls.into_iter().chain(settle).chain([wait]) {
+            settled_at = if pause == wait.0 { now } else { settled_at };
+            now += pause;
+            floor = floor.max(now - 15_000);
+            let budget = Budget { requests: f64::from(requests) };
+            for planned in plan(&coverage, &density, at(now), &settings, budget).readings {
+                let whole = planned.span;
+                prop_assert!(whole.from.0 >= ZERO + floor && whole.to.0 <= ZERO + now);
+                let ages = (whole.from.0..=whole.to.0).map(|second| naive.age(EventTime(second)));
+                match planned.purpose {
+                    Purpose::Recheck => prop_assert!(whole.to.0 <= ZERO + now - recheck),
+                    Purpose::Backlog => prop_assert!(ages.flatten().all(|age| age < lateness)),
+                    Purpose::Fresh => {}
+                    Purpose::Past => prop_assert!(false, "no plan reaches back before watching began"),
+                }
+                // Fate decides whether the reading succeeds, is broken off half-way, or fails.
+                let done = match fate {
+                    0 | 1 => Some(whole),
+                    2 => Span::new(EventTime(whole.from.0.midpoint(whole.to.0)), whole.to),
+                    _ => None,
+                };
+                if let Some(done) = done {
+                    coverage.read(done, at(now));
+                    naive.read(done, now);
+                }
+            }
+        }
+        for second in floor..=settled_at - lateness {
+            prop_assert!(naive.age(EventTime(ZERO + second)) >= Some(lateness), "second {second} of {now}");
+        }
+        for second in floor..=now - recheck - (recheck / 24).max(60) {
+            prop_assert!(naive.age(EventTime(ZERO + second)) >= Some(recheck), "second {second} of {now}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_newest_readings_crossed_is_no_backlog() {
+        let polls = vec![(1, 0, 0), (108, 2, 10), (80, 0, 0)];
+        every_second_is_read(polls, 3.737_130_786_567_393, 122, 2000, 15).unwrap();
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(40) })]
         #[test]
@@ -396,49 +459,7 @@ mod tests {
             recheck in 2000..8000i64,
             backfill in 0..20_000i64,
         ) {
-            let settings = PlanSettings { interval: secs(60), lateness: secs(lateness), recheck: secs(recheck), retention: secs(15_000) };
-            let mut coverage = Coverage::new(EventTime(ZERO), settings.lateness, settings.recheck);
-            let settle: Vec<_> = (0..40).map(|_| (60, 0, 1000)).collect();
-            let wait = (recheck + recheck / 12 + 120, 0, 1000);
-            let total: i64 = polls.iter().chain(&settle).map(|poll| poll.0).sum::<i64>() + backfill + wait.0;
-            let density = Density::new(Some(per_second));
-            let mut naive = Seconds(vec![None; usize::try_from(total + 1).unwrap()]);
-            let mut now = backfill;
-            let mut floor = 0;
-            let mut settled_at = 0;
-            for (pause, fate, requests) in polls.into_iter().chain(settle).chain([wait]) {
-                settled_at = if pause == wait.0 { now } else { settled_at };
-                now += pause;
-                floor = floor.max(now - 15_000);
-                let budget = Budget { requests: f64::from(requests) };
-                for planned in plan(&coverage, &density, at(now), &settings, budget).readings {
-                    let whole = planned.span;
-                    prop_assert!(whole.from.0 >= ZERO + floor && whole.to.0 <= ZERO + now);
-                    let ages = (whole.from.0..=whole.to.0).map(|second| naive.age(EventTime(second)));
-                    match planned.purpose {
-                        Purpose::Recheck => prop_assert!(whole.to.0 <= ZERO + now - recheck),
-                        Purpose::Backlog => prop_assert!(ages.flatten().all(|age| age < lateness)),
-                        Purpose::Fresh => {}
-                        Purpose::Past => prop_assert!(false, "no plan reaches back before watching began"),
-                    }
-                    // Fate decides whether the reading succeeds, is broken off half-way, or fails.
-                    let done = match fate {
-                        0 | 1 => Some(whole),
-                        2 => Span::new(EventTime(whole.from.0.midpoint(whole.to.0)), whole.to),
-                        _ => None,
-                    };
-                    if let Some(done) = done {
-                        coverage.read(done, at(now));
-                        naive.read(done, now);
-                    }
-                }
-            }
-            for second in floor..=settled_at - lateness {
-                prop_assert!(naive.age(EventTime(ZERO + second)) >= Some(lateness), "second {second} of {now}");
-            }
-            for second in floor..=now - recheck - (recheck / 24).max(60) {
-                prop_assert!(naive.age(EventTime(ZERO + second)) >= Some(recheck), "second {second} of {now}");
-            }
+            every_second_is_read(polls, per_second, lateness, recheck, backfill)?;
         }
 
         /// The bound of the module `depth`, and what it costs, with every poll on time.

@@ -109,7 +109,7 @@ fn an_entry_that_has_run_out_is_told_of_once() {
     let mut ledger = open(ending());
     assert_eq!(notices(&mut ledger, at(99)), [""; 0]);
     let told = notices(&mut ledger, at(100));
-    assert_eq!(told, [r#"The entry "ann" of the allow-list, owned by platform, has run out; it was used never"#]);
+    assert_eq!(told, [r#"The entry "ann" of the allow-list, owned by platform, has run out (never used)"#]);
     assert_eq!(notices(&mut ledger, at(5_000)), [""; 0]);
     drop(ledger);
     assert_eq!(notices(&mut open(ending()), at(6_000)), [""; 0], "a restart does not repeat it");

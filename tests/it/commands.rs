@@ -62,7 +62,7 @@ async fn what_is_doubtful_is_told_and_refused_only_by_the_strict() {
     folder.write("doubtful.toml", "[[rule]]\nname = \"a\"\nnotify = []\n");
     let warning = "doubtful.toml:3:10: rule[0].notify: warning: an empty list is no list";
     let told = folder.run(&["check", "-c", "doubtful.toml"]).await.exits(0).says(warning);
-    assert!(told.stdout.contains("1 warning(s)"), "{told}");
+    assert!(told.stdout.contains("1 warning"), "{told}");
     let printed = folder.run(&["check", "--print", "-c", "doubtful.toml"]).await.exits(0).says(warning).stdout;
     assert!(printed.contains("[[rule]]") && !printed.contains("warning"), "{printed}");
     let refused = folder.run(&["check", "--strict", "-c", "doubtful.toml"]).await.exits(78).says(warning);
@@ -97,12 +97,17 @@ async fn the_built_in_rules_are_listed_and_can_be_copied() {
     let copied = folder.run(&["rules", "bulk-read", "new-reader"]).await.exits(0).stdout;
     folder.write("copied.toml", &copied);
     folder.run(&["check", "--strict", "-c", "copied.toml"]).await.exits(0);
+    let recommended = folder.run(&["rules", "--format", "json", "recommended"]).await.exits(0).stdout;
+    let recommended: Vec<Value> = serde_json::from_str(&recommended).unwrap();
+    let those = rules.iter().filter(|rule| rule["recommended"] == true);
+    assert!(recommended.len() > 3 && recommended.iter().eq(those), "{recommended:?}");
     let one = folder.run(&["rules", "--format", "json", "bulk-read"]).await.exits(0).stdout;
     assert!(copied.contains(serde_json::from_str::<Value>(&one).unwrap()[0]["toml"].as_str().unwrap()), "{copied}");
     folder
-        .run(&["rules", "bulk-reads"])
+        .run(&["rules", "bulk-reads", "bulk-read", "odd"])
         .await
         .exits(64)
+        .says("no built-in rule \"odd\"")
         .says("no built-in rule \"bulk-reads\", did you mean \"bulk-read\"?");
 }
 

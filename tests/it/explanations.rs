@@ -330,7 +330,7 @@ fn an_alert_says_where_it_stands_with_each_notifier() {
     let at = later(60);
     for (settlement, expected) in [
         (Settlement::Accepted { at: later(1) }, format!("alerted: alert A, accepted by all at {}", later(1))),
-        (retry(3, false), format!("alerted: alert A, not accepted by all in 3 attempt(s) (no answer), next at {at}")),
+        (retry(3, false), format!("alerted: alert A, not accepted by all in 3 attempts (no answer), next at {at}")),
         (retry(1, true), format!("alerted: alert A, refused by all (no answer), which is tried again at {at}")),
         (
             Settlement::Dead { at, error: "gone".to_owned() },

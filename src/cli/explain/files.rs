@@ -12,7 +12,7 @@ use super::super::exit::{self, Exit};
 use super::super::{Args, replay};
 use crate::config::Config;
 use crate::daemon;
-use crate::model::{Access, EventTime, Unreadable, WallTime, read_record};
+use crate::model::{Access, EventTime, Unreadable, WallTime, printable, read_record};
 use crate::store::{Explanation, Ledger, LedgerSettings, StoreError};
 use crate::trail::{Origin, ReadSettings, SourceId, Summary, Wanted, read_paths};
 
@@ -26,6 +26,8 @@ struct Found<'a> {
     id: Option<&'a str>,
     /// The first ids, each once, and one more than is offered.
     ids: Vec<String>,
+    /// The first that rules may count, and what happened.
+    countable: Vec<(String, String)>,
     records: u64,
     /// What rules may count, and what is meant.
     accesses: Vec<Access>,
@@ -38,13 +40,14 @@ struct Found<'a> {
     unreadable: Option<(Unreadable, String)>,
 }
 
-/// Explains the record `id`, or the only one, in `paths`.
-pub(super) fn explain(args: &Args, id: Option<&str>, paths: &[PathBuf]) -> Result<Explanation, Exit> {
+/// Explains the record `id`, or the only one, in `paths`; and whether all of them could be read.
+pub(super) fn explain(args: &Args, id: Option<&str>, paths: &[PathBuf]) -> Result<(Explanation, bool), Exit> {
     let config = replay::rules(args)?;
     let mut found = Found {
         config: &config,
         id,
         ids: Vec::new(),
+        countable: Vec::new(),
         records: 0,
         accesses: Vec::new(),
         sources: BTreeSet::new(),
@@ -52,15 +55,14 @@ pub(super) fn explain(args: &Args, id: Option<&str>, paths: &[PathBuf]) -> Resul
         ignored: None,
         unreadable: None,
     };
-    for damage in &found.read(paths).damage {
-        exit::tell(damage);
-    }
+    let damage = found.read(paths).damage;
+    damage.iter().for_each(|damage| exit::tell(damage));
     let id = found.meant()?;
     let explanation = found.explained(&id).map_err(|error| {
         exit::tell(&error);
         Exit::Store
     })?;
-    Ok(explanation.of_files())
+    Ok((explanation.of_files(), damage.is_empty()))
 }
 
 impl Found<'_> {
@@ -96,6 +98,11 @@ impl Found<'_> {
         if is_meant && !is_read {
             self.ignored = Some(access);
         } else if is_meant || replay::may_count(self.config, &access) {
+            if self.countable.len() <= OFFERED && !self.countable.iter().any(|(id, _)| *id == access.event_id) {
+                let by = access.principal.name.as_deref().unwrap_or("nobody named");
+                let what = format!("{} {} by {}", access.time, printable(&access.event, 60), printable(by, 60));
+                self.countable.push((access.event_id.clone(), what));
+            }
             self.sources.insert(SourceId { account: access.account.clone(), region: access.region.clone() });
             self.accesses.push(access);
         }
@@ -128,8 +135,12 @@ impl Found<'_> {
             }
             (None, ids) => {
                 eprintln!("secretwatch: there are {} records; say which is meant, before --file:", self.records);
-                ids.iter().take(OFFERED).for_each(|id| eprintln!("  {id}"));
-                if ids.len() > OFFERED {
+                let other = ids.iter().map(|id| (id.clone(), String::new())).collect();
+                let offered = if self.countable.is_empty() { &other } else { &self.countable };
+                for (id, what) in offered.iter().take(OFFERED) {
+                    eprintln!("{}", format!("  {}  {what}", printable(id, 100)).trim_end());
+                }
+                if offered.len() > OFFERED {
                     eprintln!("  …");
                 }
                 Err(Exit::Usage)

@@ -6,8 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cli::count;
-use crate::model::{Access, EventTime, Outcome, Span, WallTime, duration_in_words, group_key_words};
+use crate::model::{Access, EventTime, Outcome, Span, WallTime, count, duration_in_words, group_key_words};
 use crate::notify::{INDENT, Page};
 use crate::store::{
     AlertSight, Basis, Copied, Demand, Explanation, FeedSight, Finding, IncidentSight, IncidentState, Kept, Known,
@@ -124,7 +123,7 @@ fn meanings(watched: &Watched) -> Vec<String> {
     let mut meanings = Vec::new();
     let blind = watched.sources.iter().filter(|source| source.blind_since.is_some()).count();
     if blind > 0 {
-        meanings.push(format!("It happened where nothing can be read: {blind} source(s) below are blind."));
+        meanings.push(format!("It happened where nothing can be read: of the sources below, {blind} cannot be read."));
     }
     if watched.sources.iter().flat_map(|source| &source.feeds).any(|feed| !feed.gaps.is_empty()) {
         meanings.push("It happened in a time that has not been read yet; below is which.".to_owned());
@@ -141,8 +140,8 @@ fn meanings(watched: &Watched) -> Vec<String> {
     let kept = duration_in_words(i64::try_from(watched.retention_seconds).unwrap_or(i64::MAX));
     meanings.push(format!("It happened before watching began, or longer ago than {kept}, which is what is kept."));
     if watched.nameless > 0 {
-        let many = watched.nameless;
-        meanings.push(format!("It is one of {many} record(s) that made no sense and whose id could not be read."));
+        let many = count(watched.nameless, "record");
+        meanings.push(format!("It is among {many} that made no sense and whose id could not be read."));
     }
     meanings
         .push("It has another id: the one that is meant is called eventID in the record, not requestID.".to_owned());
@@ -305,11 +304,12 @@ fn standing(stand: &Standing) -> String {
         Standing::Waiting { since, attempts: 0, .. } => format!("waits since {}, not tried yet", wall(*since)),
         Standing::Waiting { attempts, next_at, parked, error, .. } => {
             let how = if *parked { "refused" } else { "not accepted" };
-            format!("{how} in {attempts} attempt(s), the next at {}{}", wall(*next_at), because(error))
+            let attempts = count(u64::from(*attempts), "attempt");
+            format!("{how} in {attempts}, the next at {}{}", wall(*next_at), because(error))
         }
         Standing::Dead { at, attempts, error } => {
-            let at = wall(*at);
-            format!("given up {at} after {attempts} attempt(s); it is kept as a dead letter{}", because(error))
+            let (at, attempts) = (wall(*at), count(u64::from(*attempts), "attempt"));
+            format!("given up {at} after {attempts}; it is kept as a dead letter{}", because(error))
         }
         Standing::Meant => "would be sent".to_owned(),
         Standing::NotNamed => "not for it: the rule's `notify` does not name it".to_owned(),

@@ -14,9 +14,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::tally::{Tally, is_counted};
-use crate::cli::count;
 use crate::config::Config;
-use crate::model::{Alert, EventTime, Span};
+use crate::model::{Alert, EventTime, Span, count};
 
 /// A set of rules, and the alerts that it would have sent.
 #[derive(Clone, Copy)]

@@ -14,13 +14,12 @@ use super::found::Found;
 use super::progress::HistoryBar;
 use super::{Read, exit};
 use crate::aws::{Aws, Source};
-use crate::cli::count;
 use crate::cli::exit::Exit;
 use crate::cli::run::{runtime, stop_on_signals};
 use crate::config::Config;
 use crate::daemon::{Fatal, History, HistoryPage, Unfinished};
 use crate::detect::Trouble;
-use crate::model::{EventTime, Span, WallClock, WallTime};
+use crate::model::{EventTime, Span, WallClock, WallTime, count};
 use crate::trail::SourceId;
 
 /// What was read of one source.

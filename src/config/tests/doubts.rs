@@ -137,12 +137,12 @@ fn what_counts_more_or_less_than_somebody_thinks() {
     let regions = "statistic = { distinct = \"region\" }\nthreshold = 3";
     doubtful(
         &format!("{}\n[[account]]\nregions = [\"us-east-1\", \"us-east-2\"]", rule(regions)),
-        "4:13: rule[0].threshold: warning: the [[account]] tables come to 2 region(s), fewer than 3",
+        "4:13: rule[0].threshold: warning: the [[account]] tables come to 2 regions, fewer than 3",
     );
-    doubtful("use = [\"multi-region\"]", "1:8: use[0].threshold: warning: the [[account]] tables come to 1 region(s)");
+    doubtful("use = [\"multi-region\"]", "1:8: use[0].threshold: warning: the [[account]] tables come to 1 region");
     clear(&format!("{}\n[[account]]\nregions = [\"us-east-1\", \"us-east-2\", \"us-west-1\"]", rule(regions)));
     let accounts = rule("statistic = { distinct = \"account\" }\nthreshold = 2");
-    doubtful(&accounts, "4:13: rule[0].threshold: warning: the [[account]] tables come to 1 account(s), fewer than 2");
+    doubtful(&accounts, "4:13: rule[0].threshold: warning: the [[account]] tables come to 1 account, fewer than 2");
     doubtful(
         "[[rule]]\nname = \"a\"\n[[rule]]\nname = \"b\"\nseverity = \"low\"",
         "4:8: rule[1].name: warning: counts the same as the rule \"a\", so that every access is told twice",

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use super::super::explanation::{
     AlertSight, Basis, Copied, Demand, Explanation, Finding, Measure, News, Objection, Ruling, Stand, Standing, Version,
 };
-use crate::model::{Span, duration_in_words, group_key_words, printable, statistic_words};
+use crate::model::{Span, count, duration_in_words, group_key_words, printable, statistic_words};
 
 /// Longest value that is shown in a sentence, in characters.
 const VALUE_MAX: usize = 120;
@@ -283,7 +283,8 @@ fn clause(Stand { notifier, stand }: &Stand) -> Option<String> {
             format!("waiting for {notifier} since {since}{behind}")
         }
         Standing::Waiting { attempts, error, next_at, .. } => {
-            format!("not accepted by {notifier} in {attempts} attempt(s){}, next at {next_at}", because(error))
+            let attempts = count(u64::from(*attempts), "attempt");
+            format!("not accepted by {notifier} in {attempts}{}, next at {next_at}", because(error))
         }
         Standing::Dead { at, error, .. } => format!("given up for {notifier} at {at}{}", because(error)),
         Standing::Meant => format!("for {notifier}"),

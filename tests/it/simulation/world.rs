@@ -5,9 +5,7 @@
 //! *step*: a request that begins, an answer that comes back, a batch, a sync. A life may end at any of them; from then
 //! on nothing gets out any more, the runtime is dropped, and what was not synced survives as luck will have it.
 
-use std::collections::hash_map::DefaultHasher;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -54,7 +52,7 @@ struct Fate {
     frozen: bool,
     dead: CancellationToken,
     /// Of every step of every life.
-    trace: DefaultHasher,
+    trace: Vec<String>,
 }
 
 /// How the daemon is run.
@@ -218,7 +216,7 @@ impl World {
             return false;
         }
         fate.steps += 1;
-        (what, now).hash(&mut fate.trace);
+        fate.trace.push(format!("{now} {what}"));
         if fate.crash_at == Some(fate.steps) {
             fate.frozen = true;
             fate.dead.cancel();
@@ -232,16 +230,12 @@ impl World {
         self.fate().steps
     }
 
-    /// A hash of everything that was done and heard: equal for equal seeds.
-    pub(crate) fn trace(&self) -> u64 {
-        let mut hasher = self.fate().trace.clone();
-        for call in self.account.calls() {
-            told(&call).hash(&mut hasher);
-        }
-        for message in self.account.messages() {
-            (message.topic_arn, message.at, message.body, message.attributes).hash(&mut hasher);
-        }
-        hasher.finish()
+    /// Everything that was done and heard: equal for equal seeds.
+    pub(crate) fn trace(&self) -> Vec<String> {
+        let calls = self.account.calls();
+        let messages = self.account.messages();
+        let messages = messages.iter().map(|it| format!("{} {} {} {:?}", it.at, it.topic_arn, it.body, it.attributes));
+        self.fate().trace.iter().cloned().chain(calls.iter().map(told)).chain(messages).collect()
     }
 
     fn freeze(&self) {

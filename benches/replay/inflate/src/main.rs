@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use libdeflater::Decompressor;
 
 fn main() -> std::io::Result<()> {
-    let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
+    let mut args = std::env::args().skip(1);
     let (mut jobs, mut open) = (1, Vec::new());
     while let Some(arg) = args.next() {
         match arg.as_str() {
