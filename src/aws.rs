@@ -31,10 +31,11 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 
 use aws_sdk_secretsmanager::config::retry::RetryPartition;
+use aws_sdk_secretsmanager::operation::RequestId;
 use aws_sdk_secretsmanager::types::SecretListEntry;
 
 use crate::config::Account;
-use crate::model::Access;
+use crate::model::{Access, WallTime};
 use crate::trail::{Lookup, SourceId};
 
 /// How we call ourselves: the app name in user agents, and the session name of assumed roles.
@@ -82,6 +83,24 @@ pub enum AwsError {
         #[source]
         cause: Box<dyn Error + Send + Sync>,
     },
+    /// DescribeTrails or GetTrailStatus failed.
+    #[error("cannot look at the trails of {id}")]
+    Trails {
+        /// The source.
+        id: SourceId,
+        /// Why.
+        #[source]
+        cause: Box<dyn Error + Send + Sync>,
+    },
+    /// GetSecretValue failed.
+    #[error("cannot read the secret {secret:?}")]
+    Canary {
+        /// Its name or ARN.
+        secret: String,
+        /// Why.
+        #[source]
+        cause: Box<dyn Error + Send + Sync>,
+    },
     /// ListSecrets failed.
     #[error("cannot list the secrets of {id}")]
     Inventory {
@@ -123,6 +142,17 @@ pub struct Identity {
     pub arn: String,
 }
 
+/// A secret that was read in order to see what comes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Canary {
+    /// When, by our clock.
+    pub at: WallTime,
+    /// The id of the request, which its record has, too.
+    pub request_id: String,
+    /// Where.
+    pub region: String,
+}
+
 /// A secret as the inventory lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedSecret {
@@ -132,6 +162,15 @@ pub struct ListedSecret {
     pub arn: String,
     /// Its tags, key and value.
     pub tags: Vec<(String, String)>,
+}
+
+/// A trail that delivers the events of this account and Region somewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trail {
+    /// Its name.
+    pub name: String,
+    /// Whether it does so at the moment.
+    pub logs: bool,
 }
 
 impl Aws {
@@ -194,6 +233,26 @@ impl Aws {
         aws_sdk_sns::Client::from_conf(config.build())
     }
 
+    /// Reads the value of `secret`, with the caller's own credentials, and throws it away: what is wanted is the trace
+    /// that this leaves.
+    pub async fn read_canary(&self, secret: &str, region: Option<&str>) -> Result<Canary, AwsError> {
+        let of_arn = secret.strip_prefix("arn:").and_then(|arn| arn.split(':').nth(2)).filter(|part| !part.is_empty());
+        let own = self.base.region().map(AsRef::as_ref);
+        let region = region.or(of_arn).or(own);
+        let region = region.ok_or_else(|| AwsError::NoRegion { account: "the caller".to_owned() })?.to_owned();
+        let config = aws_sdk_secretsmanager::config::Builder::from(&self.base)
+            .region(Region::new(region.clone()))
+            // One read is one access.
+            .retry_config(RetryConfig::disabled());
+        let client = aws_sdk_secretsmanager::Client::from_conf(config.build());
+        let at = WallTime::now();
+        let failed = |cause| AwsError::Canary { secret: secret.to_owned(), cause };
+        let answer = client.get_secret_value().secret_id(secret).send().await.map_err(|error| failed(inner(error)))?;
+        let id = answer.request_id().map(str::to_owned);
+        let request_id = id.ok_or_else(|| failed("the answer has no request id to find it by".into()))?;
+        Ok(Canary { at, request_id, region })
+    }
+
     /// Who the caller's own credentials belong to.
     pub async fn identity(&self) -> Result<Identity, AwsError> {
         identity("the caller", &self.base).await
@@ -237,6 +296,20 @@ impl Source {
         identity(&self.account, &self.sdk).await
     }
 
+    /// The trails that there are for this account and Region.
+    pub async fn trails(&self) -> Result<Vec<Trail>, AwsError> {
+        let failed = |cause| AwsError::Trails { id: self.id.clone(), cause };
+        let client = aws_sdk_cloudtrail::Client::new(&self.sdk);
+        let described = client.describe_trails().send().await.map_err(|error| failed(inner(error)))?;
+        let mut trails = Vec::new();
+        for trail in described.trail_list.unwrap_or_default() {
+            let Some(arn) = trail.trail_arn else { continue };
+            let status = client.get_trail_status().name(&arn).send().await.map_err(|error| failed(inner(error)))?;
+            trails.push(Trail { name: trail.name.unwrap_or(arn), logs: status.is_logging.unwrap_or(false) });
+        }
+        Ok(trails)
+    }
+
     /// The secrets that exist in this account and Region, 50,000 of them at most.
     pub async fn inventory(&self) -> Result<Vec<ListedSecret>, AwsError> {
         let config = aws_sdk_secretsmanager::config::Builder::from(&self.sdk).retry_partition(self.retries.clone());
@@ -270,8 +343,13 @@ impl Identity {
     /// the role's path. A read of a secret's value is never our own, whoever's name it bears: it may have been stolen.
     #[must_use]
     pub fn is_own(&self, access: &Access) -> bool {
-        let ours = matches!(access.event.as_str(), "ListSecrets" | "DescribeSecret");
-        ours && access.principal.arn.as_deref().is_some_and(|arn| caller(arn) == caller(&self.arn))
+        matches!(access.event.as_str(), "ListSecrets" | "DescribeSecret") && self.is_caller_of(access)
+    }
+
+    /// Whether the account and the role or user that made `access` are ours.
+    #[must_use]
+    pub fn is_caller_of(&self, access: &Access) -> bool {
+        access.principal.arn.as_deref().is_some_and(|arn| caller(arn) == caller(&self.arn))
     }
 }
 
@@ -501,6 +579,18 @@ mod tests {
         let b = listed("b", &[("env", "prod"), ("x", "")]);
         assert_eq!(source.inventory().await.unwrap(), [listed("a", &[]), b]);
         assert_eq!(server.asked()[1].json()["NextToken"], "n");
+    }
+
+    #[tokio::test]
+    async fn trails_are_asked_whether_they_log() {
+        let list =
+            r#"{"trailList":[{"Name":"a","TrailARN":"arn:a"},{"Name":"b","TrailARN":"arn:b"},{"Name":"no arn"}]}"#;
+        let answers = [list, r#"{"IsLogging":true}"#, r#"{"IsLogging":false}"#].map(|body| Answer::new(200, body));
+        let server = Loopback::serving(answers).await;
+        let source = aws(&server).await.sources(&[account(None, &[])]).await.unwrap().remove(0);
+        let trail = |name: &str, logs| Trail { name: name.to_owned(), logs };
+        assert_eq!(source.trails().await.unwrap(), [trail("a", true), trail("b", false)]);
+        assert_eq!(server.asked()[1].json()["Name"], "arn:a");
     }
 
     #[tokio::test]

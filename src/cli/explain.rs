@@ -8,7 +8,7 @@ mod text;
 
 use std::path::PathBuf;
 
-use super::ask::ask;
+use super::ask::Office;
 use super::exit::Exit;
 use super::{Args, Format, load, print};
 use crate::daemon::{Answer, Ask};
@@ -38,8 +38,11 @@ pub(super) fn explain(args: &Args, options: &Options) -> Result<Exit, Exit> {
     }
     match event_id {
         Some(id) if files.is_empty() => {
-            let Answer::Explanation(explanation) =
-                ask(&load(args.config.as_deref())?, &Ask::Explain { event_id: id.clone() })?;
+            let answer = Office::of(&load(args.config.as_deref())?).ask(&Ask::Explain { event_id: id.clone() })?;
+            let Answer::Explanation(explanation) = answer else {
+                eprintln!("secretwatch: the daemon answers something else than it was asked");
+                return Err(Exit::Software);
+            };
             show(&explanation, *format)
         }
         id => {

@@ -1,14 +1,18 @@
-//! Log lines: to standard error, for people or as JSON.
+//! Log lines: to standard error, for people or as JSON; or to the journal, where that is what people read.
 
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use super::journal::Journal;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// For people
+    /// For people; under systemd as entries of the journal, with fields
     Text,
     /// One JSON object a line
     Json,
@@ -25,6 +29,12 @@ pub(super) fn start(format: Format, verbose: u8, quiet: bool) {
         (_, _) => "info,secretwatch=trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    if format == Format::Text
+        && let Some(journal) = Journal::behind_stderr()
+    {
+        tracing_subscriber::registry().with(filter).with(journal).init();
+        return;
+    }
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         Format::Text => lines.with_target(false).with_ansi(std::io::stderr().is_terminal()).init(),

@@ -3,16 +3,25 @@
 //! Each command is a file; this one reads the arguments and sends them there. [`Exit`] is the only place where an error
 //! becomes a number.
 
+mod accesses;
+mod alerts;
 mod ask;
 mod check;
 mod demo;
+mod doctor;
+mod drill;
 mod exit;
 mod explain;
+mod health;
+mod journal;
 mod log;
 mod replay;
 mod rules;
 mod run;
+mod silence;
 mod store;
+mod table;
+mod test_alert;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -23,6 +32,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 pub use exit::Exit;
 
 use crate::config::{self, Config, Environment, LoadError};
+use crate::detect::Globs;
 use crate::model::count;
 
 /// Tells you that a secret in AWS Secrets Manager was read.
@@ -59,8 +69,9 @@ struct Args {
 const AFTER_HELP: &str = "\
 Exit status:
    0  done, or stopped by a signal
-   1  a pass was incomplete, a file was damaged, a source was not read through, or an event is not known
-   2  --once: an alert is still undelivered
+   1  a pass was incomplete, a file was damaged, a source was not read through, a check of doctor failed, what is
+      named is not known, a drill came to nothing, or no daemon is at work
+   2  --once, test-alert, drill: an alert is still undelivered
   64  wrong usage
   70  a fault of the program
   74  the store cannot be used
@@ -80,6 +91,14 @@ enum Command {
         #[arg(long)]
         strict: bool,
     },
+    /// Ask AWS, the notifiers and this machine whether everything works, and say what to do where it does not
+    ///
+    /// A line a check: pass, warn or fail. Nothing is changed, and nobody gets a message.
+    Doctor {
+        /// How the findings are printed
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
     /// List the built-in rules: what each fires on, and why; with names, print them as TOML to copy
     Rules {
         /// Only these, as one would write them; "recommended" stands for all that are
@@ -91,10 +110,26 @@ enum Command {
     },
     /// Run the rules over CloudTrail files, or over AWS's Event history, and print the alerts that they would have sent
     Replay(replay::Options),
+    /// List recent accesses: who read which secret, when, from where, with which outcome
+    ///
+    /// Asks the daemon, or looks at the store where none runs.
+    Accesses(accesses::Options),
+    /// List alerts, and where each stands with each notifier
+    ///
+    /// Asks the daemon, or looks at the store where none runs.
+    Alerts(alerts::Options),
     /// Say why somebody was told of an event, or why not: for each rule, and each of its keys
     ///
     /// Asks the daemon, or looks at the store where none runs.
     Explain(explain::Options),
+    /// Say whether the daemon is at work; status 1 if not. For those who restart what is not
+    Health,
+    /// Send a marked test alert through the real path, and wait for its acceptance; status 2 if it is not accepted
+    TestAlert(test_alert::Options),
+    /// Read a canary secret, wait for that very access to come round as an alert, and say how long each hop took
+    Drill(drill::Options),
+    /// Record alerts but do not send them for a while; without options, list such silences
+    Silence(silence::Options),
     /// Look after the store: is it whole, and how to begin anew if not
     #[command(subcommand)]
     Store(store::Command),
@@ -145,7 +180,14 @@ pub fn main() -> Exit {
         Some(Command::Check { print, strict }) => check::check(&args, *print, *strict),
         Some(Command::Rules { names, format }) => rules::rules(names, *format),
         Some(Command::Replay(options)) => replay::replay(&args, options),
+        Some(Command::Accesses(options)) => accesses::accesses(&args, options),
+        Some(Command::Alerts(options)) => alerts::alerts(&args, options),
+        Some(Command::TestAlert(options)) => test_alert::test_alert(&args, options),
+        Some(Command::Drill(options)) => drill::drill(&args, options),
+        Some(Command::Silence(options)) => silence::silence(&args, options),
         Some(Command::Explain(options)) => explain::explain(&args, options),
+        Some(Command::Health) => health::health(&args),
+        Some(Command::Doctor { format }) => doctor::doctor(&args, *format),
         Some(Command::Store(store::Command::Check { format })) => store::check(&args, *format),
         Some(Command::Store(store::Command::Renew { since, from_now, force })) => {
             store::renewed(&args, *since, *from_now, *force)
@@ -172,6 +214,11 @@ fn load(path: Option<&Path>) -> Result<Config, Exit> {
         }
         Exit::Configuration
     })
+}
+
+/// A glob that is one.
+fn glob(text: &str) -> Result<String, String> {
+    Globs::new(&[text.to_owned()]).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// Prints what `write` writes. A reader that has gone away, as `head` does, is no error.

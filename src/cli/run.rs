@@ -1,14 +1,15 @@
 //! `secretwatch` and `secretwatch --once`: the daemon, and one pass of it.
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::{self, Exit};
 use super::{Args, load, log};
 use crate::aws::Aws;
-use crate::config::{Config, Problem};
-use crate::daemon::{self, Outside};
+use crate::config::{self, Config, Environment, Problem};
+use crate::daemon::{self, Outside, Reloads, Supervisor};
 
 /// Threads for the runtime: the work is waiting, and the store has a thread of its own.
 const WORKERS: usize = 2;
@@ -20,7 +21,11 @@ pub(super) fn daemon(args: &Args) -> Result<Exit, Exit> {
     tell_warnings(&config);
     let runtime = runtime()?;
     let stop = stop_on_signals(&runtime)?;
-    let ended = runtime.block_on(async { daemon::run(&config, &Outside::machine(Aws::load().await), stop).await });
+    let reloads = reloads_on_hangup(&runtime, args)?;
+    let ended = runtime.block_on(async {
+        let outside = Outside::machine(Aws::load().await).as_a_service(Supervisor::of_process(), reloads);
+        daemon::run(&config, &outside, stop).await
+    });
     ended.map_err(|error| exit::fatal(&error))?;
     tracing::info!("stopped");
     Ok(Exit::Done)
@@ -61,12 +66,8 @@ pub(super) fn runtime() -> Result<Runtime, Exit> {
 pub(super) fn stop_on_signals(runtime: &Runtime) -> Result<CancellationToken, Exit> {
     let stop = CancellationToken::new();
     let cancelled = stop.clone();
-    let _guard = runtime.enter();
-    let signals = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
-    let (mut term, mut int) = signals.map_err(|error| {
-        exit::tell(&error);
-        Exit::Software
-    })?;
+    let mut term = listen(runtime, SignalKind::terminate())?;
+    let mut int = listen(runtime, SignalKind::interrupt())?;
     runtime.spawn(async move {
         loop {
             tokio::select! {
@@ -81,4 +82,26 @@ pub(super) fn stop_on_signals(runtime: &Runtime) -> Result<CancellationToken, Ex
         }
     });
     Ok(stop)
+}
+
+/// Each SIGHUP is a wish that the configuration be read again, from where it was read first.
+fn reloads_on_hangup(runtime: &Runtime, args: &Args) -> Result<Reloads, Exit> {
+    let mut hangups = listen(runtime, SignalKind::hangup())?;
+    let (wish, wishes) = watch::channel(());
+    runtime.spawn(async move {
+        while hangups.recv().await.is_some() {
+            tracing::info!("hung up: reading the configuration again");
+            wish.send_modify(|()| {});
+        }
+    });
+    let path = args.config.clone();
+    Ok(Reloads::new(wishes, move || config::load(path.as_deref(), &Environment::of_process()).inspect(tell_warnings)))
+}
+
+fn listen(runtime: &Runtime, kind: SignalKind) -> Result<Signal, Exit> {
+    let _guard = runtime.enter();
+    signal(kind).map_err(|error| {
+        exit::tell(&error);
+        Exit::Software
+    })
 }

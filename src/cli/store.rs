@@ -1,12 +1,11 @@
 //! `secretwatch store check` and `secretwatch store renew`: is the store what it should be, and what if not?
 
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::time::Duration;
 
 use clap::Subcommand;
 
+use super::ask::is_ours;
 use super::exit::{self, Exit};
 use super::{Args, Format, load, print};
 use crate::daemon::EVENT_HISTORY;
@@ -83,24 +82,10 @@ pub(super) fn renewed(args: &Args, since: Option<Since>, from_now: bool, force: 
         eprintln!("secretwatch: --since lies before {oldest}: nothing older is read, by poll.retention or by AWS");
         return Err(Exit::Usage);
     }
-    if let Some(owner) = stranger_to(&config.state_dir) {
-        eprintln!(
-            "secretwatch: {} belongs to another user (uid {owner}), who could not open what is written here; do it as \
-             that user, for instance by `setpriv --reuid={owner} --clear-groups`",
-            config.state_dir.display()
-        );
-        return Err(Exit::Usage);
-    }
+    is_ours(&config.state_dir)?;
     let renewal = Renewal { since, backfill: config.poll.backfill, force };
     let renewed = renew(&config.state_dir, &renewal, now).map_err(|error| told(&error))?;
     print(|out| report(out, &renewed, from_now))
-}
-
-/// The owner of `state_dir`, if that is not the user who is running this.
-fn stranger_to(state_dir: &Path) -> Option<u32> {
-    let uid = |path: &Path| std::fs::metadata(path).ok().map(|metadata| metadata.uid());
-    let owner = uid(state_dir)?;
-    uid(Path::new("/proc/self")).is_some_and(|own| own != owner).then_some(owner)
 }
 
 fn told(error: &StoreError) -> Exit {

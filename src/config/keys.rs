@@ -137,19 +137,36 @@ pub(super) const NOTIFIER: Section = Section {
         "signing_secret_env",
         "headers",
         "timeout",
+        "template",
+        "content_type",
+        "routing_key_file",
+        "routing_key_env",
         "min_severity",
         "retry_for",
         "send_resolved",
+        "fallback",
+        "fallback_after",
     ],
-    later: &["fallback", "fallback_after", "template"],
+    later: &[],
 };
 
 /// Keys of [`NOTIFIER`] that only an SNS topic has.
 pub(super) const SNS_ONLY: &[&str] = &["topic_arn"];
 
 /// Keys of [`NOTIFIER`] that only a webhook has.
-pub(super) const WEBHOOK_ONLY: &[&str] =
-    &["url", "url_env", "url_file", "signing_secret_file", "signing_secret_env", "headers", "timeout"];
+pub(super) const WEBHOOK_ONLY: &[&str] = &[
+    "url",
+    "url_env",
+    "url_file",
+    "signing_secret_file",
+    "signing_secret_env",
+    "headers",
+    "timeout",
+    "template",
+    "content_type",
+    "routing_key_file",
+    "routing_key_env",
+];
 
 /// `[heartbeat]`.
 pub(super) const HEARTBEAT: Section =

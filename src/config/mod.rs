@@ -2,7 +2,7 @@
 //!
 //! The way of a configuration: `load` finds the text and the variables; `tree` parses the text into nodes that know
 //! where they stand, and lays the variables over them; `table` is the typed reader that complains instead of failing;
-//! `check` with `rules`, `allow`, `notifiers` and `secrets` walks the tree and makes the [`Config`]; `doubts` looks at
+//! `check` with `rules`, `allow`, `notifiers`, `secrets` and `template` walks the tree and makes the [`Config`]; `doubts` looks at
 //! what came of it and says what can hardly be meant. Every complaint is collected, so that one run of `check` shows
 //! all there is to mend. [`render`] goes the other way. The [`builtins`] are rules in a file of our own, read the same
 //! way.
@@ -30,6 +30,7 @@ mod events;
 
 mod notifiers;
 mod secrets;
+mod template;
 
 mod duration;
 mod keys;
@@ -52,4 +53,8 @@ pub use problem::{Place, Problem, Problems};
 pub use render::render;
 pub use rules::RECOMMENDED;
 pub(crate) use secrets::is_loopback;
-pub use settings::{Account, Cadence, Config, Heartbeat, Notifier, Poll, SnsFormat, Status, Target, Webhook};
+pub use settings::{
+    Account, Cadence, Config, Fallback, Heartbeat, Notifier, Poll, RoutingKey, SnsFormat, Status, Target, Webhook,
+    WebhookFormat,
+};
+pub use template::{BadTemplate, MAX_TEMPLATE_BYTES, Template};

@@ -1,7 +1,8 @@
 //! Shows a [`Config`] as the TOML that would give it: what is in force, with every default and variable worked in.
 //!
 //! What may be a secret is shown as `[set]`: of a URL that is asked all but the host, the values of headers, and the
-//! signing secret, for which a comment stands, since the text must itself pass `check` and names no file of its own.
+//! signing secret, for which a comment stands, since the text must itself pass `check`. Files and variables are named
+//! where `check` would miss them: a template, a routing key.
 
 use std::fmt::{self, Write};
 use std::path::Path;
@@ -11,7 +12,7 @@ use reqwest::Url;
 use toml::Value;
 
 use super::duration::brief;
-use super::{Account, Cadence, Config, Heartbeat, Notifier, Poll, SnsFormat, Status, Target, Webhook};
+use super::{Account, Cadence, Config, Heartbeat, Notifier, Poll, SnsFormat, Status, Target, Webhook, WebhookFormat};
 use crate::detect::{Allowance, Condition, FirstSeen, Globs, GroupKey, Rule, Statistic, Step};
 use crate::model::Outcome;
 
@@ -171,25 +172,37 @@ fn notifier(out: &mut String, notifier: &Notifier) -> fmt::Result {
         Target::Sns { topic_arn, format, .. } => {
             pair(out, "type", "sns")?;
             pair(out, "topic_arn", topic_arn.as_str())?;
-            let word = match format {
-                SnsFormat::Text => "text",
-                SnsFormat::Json => "json",
-            };
-            pair(out, "format", word)?;
+            let word = SnsFormat::ALL.into_iter().find(|(_, known)| known == format).map(|(word, _)| word);
+            optional(out, "format", word)?;
         }
         Target::Webhook(hook) => webhook(out, hook)?,
         Target::Stdout => pair(out, "type", "stdout")?,
     }
     pair(out, "min_severity", notifier.min_severity.word())?;
     pair(out, "retry_for", duration(notifier.retry_for))?;
-    pair(out, "send_resolved", notifier.send_resolved)
+    pair(out, "send_resolved", notifier.send_resolved)?;
+    if let Some(fallback) = &notifier.fallback {
+        pair(out, "fallback", fallback.to.as_str())?;
+        pair(out, "fallback_after", duration(fallback.after))?;
+    }
+    Ok(())
 }
 
 fn webhook(out: &mut String, hook: &Webhook) -> fmt::Result {
     pair(out, "type", "webhook")?;
     writeln!(out, "# what may be secret is shown as {HIDDEN}")?;
     pair(out, "url", url(&hook.url))?;
-    pair(out, "format", "json")?;
+    match &hook.format {
+        WebhookFormat::Template(template) => {
+            pair(out, "template", path(template.path()))?;
+            pair(out, "content_type", template.content_type())?;
+        }
+        format => pair(out, "format", format.word())?,
+    }
+    if let WebhookFormat::PagerDuty(key) = &hook.format {
+        let (key, value) = key.set_by();
+        pair(out, key, value)?;
+    }
     if hook.signing_secret.is_some() {
         writeln!(out, "# signing secret: {HIDDEN}")?;
     }

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Problem;
+use super::{Problem, Template};
 use crate::detect::{Allowance, Condition, Rule};
 use crate::model::Severity;
 
@@ -111,6 +112,17 @@ pub struct Notifier {
     pub send_resolved: bool,
     /// After this long without acceptance an alert becomes a dead letter.
     pub retry_for: Duration,
+    /// Who gets what this one does not take; none: nobody.
+    pub fallback: Option<Fallback>,
+}
+
+/// `fallback` and `fallback_after`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    /// The notifier that stands in. Following fallbacks never leads back.
+    pub to: String,
+    /// Once the first has failed for so long.
+    pub after: Duration,
 }
 
 /// Where a notifier's alerts go, and in what form.
@@ -138,13 +150,97 @@ pub enum SnsFormat {
     Text,
     /// The alert as JSON.
     Json,
+    /// What a CloudWatch alarm would publish.
+    CloudWatchAlarm,
+    /// A custom notification of Amazon Q Developer in chat applications.
+    AmazonQ,
 }
 
-/// A webhook; its body is the alert as JSON.
+impl SnsFormat {
+    /// All of them, with their words.
+    pub const ALL: [(&str, Self); 4] = [
+        ("text", Self::Text),
+        ("json", Self::Json),
+        ("cloudwatch-alarm", Self::CloudWatchAlarm),
+        ("amazon-q", Self::AmazonQ),
+    ];
+}
+
+/// What a webhook's body looks like.
+#[derive(Clone, Debug)]
+pub enum WebhookFormat {
+    /// The alert as JSON.
+    Json,
+    /// A Slack message in Block Kit.
+    Slack,
+    /// An event for PagerDuty's Events API v2.
+    PagerDuty(RoutingKey),
+    /// An adaptive card for a Workflows webhook of Microsoft Teams.
+    Teams,
+    /// A Detection Finding of the Open Cybersecurity Schema Framework.
+    Ocsf,
+    /// An alert for Prometheus Alertmanager.
+    Alertmanager,
+    /// What a template of the operator's makes of it.
+    Template(Arc<Template>),
+}
+
+impl WebhookFormat {
+    /// The word for it, as in `format = "…"`.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Slack => "slack",
+            Self::PagerDuty(_) => "pagerduty",
+            Self::Teams => "teams",
+            Self::Ocsf => "ocsf",
+            Self::Alertmanager => "alertmanager",
+            Self::Template(_) => "template",
+        }
+    }
+}
+
+/// Whose event it is, as PagerDuty has it: a secret.
+#[derive(Clone)]
+pub struct RoutingKey {
+    key: String,
+    set_by: (&'static str, String),
+}
+
+impl RoutingKey {
+    /// `key`, which was found by way of a key of the configuration and its value.
+    #[must_use]
+    pub fn new(key: String, set_by: (&'static str, String)) -> Self {
+        Self { key, set_by }
+    }
+
+    /// The key itself, for the body of an event and nothing else.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.key
+    }
+
+    /// Which key of the configuration says where it is, and what it says.
+    #[must_use]
+    pub fn set_by(&self) -> (&str, &str) {
+        (self.set_by.0, &self.set_by.1)
+    }
+}
+
+impl std::fmt::Debug for RoutingKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("RoutingKey").field(&self.set_by).finish()
+    }
+}
+
+/// A webhook.
 #[derive(Clone)]
 pub struct Webhook {
     /// `https`, or `http` to a loopback address. May hold a secret: never log it whole.
     pub url: reqwest::Url,
+    /// What the body looks like.
+    pub format: WebhookFormat,
     /// Extra headers.
     pub headers: Vec<(String, String)>,
     /// For one attempt, from connect to the end of the answer.
@@ -156,7 +252,8 @@ pub struct Webhook {
 impl std::fmt::Debug for Webhook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let host = self.url.host_str().unwrap_or_default();
-        f.debug_struct("Webhook").field("host", &host).field("timeout", &self.timeout).finish_non_exhaustive()
+        let mut shown = f.debug_struct("Webhook");
+        shown.field("host", &host).field("format", &self.format).field("timeout", &self.timeout).finish_non_exhaustive()
     }
 }
 

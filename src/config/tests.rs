@@ -83,25 +83,98 @@ fn unknown_keys_and_keys_at_the_wrong_place() {
 #[test]
 fn what_later_versions_bring_is_refused() {
     let later = |key: &str| format!("{key}: not supported by this version; remove it");
-    wrong("[notify.a]\ntype = \"stdout\"\nfallback = \"b\"", &later("3:1: notify.a.fallback"));
-    wrong("[notify.a]\ntype = \"stdout\"\nfallback_after = \"5m\"", &later("3:1: notify.a.fallback_after"));
-    wrong("[notify.a]\ntype = \"stdout\"\ntemplate = \"x\"", &later("3:1: notify.a.template"));
     wrong("[status]\ntoken_file = \"x\"", &later("2:1: status.token_file"));
     wrong("[status]\nlisten = \"127.0.0.1:9474\"", "2:10: status.listen: not supported by this version; leave it \"\"");
-    for format in ["slack", "pagerduty", "teams", "ocsf", "template"] {
-        let text = format!("[notify.a]\ntype = \"webhook\"\nurl = \"https://h.example/\"\nformat = \"{format}\"");
-        wrong(
-            &text,
-            &format!("4:10: notify.a.format: \"{format}\" is not supported by this version; expected \"json\""),
-        );
+}
+
+#[test]
+fn formats() {
+    for word in ["json", "slack", "teams", "ocsf", "alertmanager"] {
+        let config = right(&webhook(&format!("format = {word:?}")));
+        let Target::Webhook(hook) = &config.notifiers["a"].target else { panic!("a webhook") };
+        assert_eq!(hook.format.word(), word);
     }
-    for format in ["cloudwatch-alarm", "amazon-q"] {
-        let text = format!("{TOPIC}format = \"{format}\"");
-        wrong(
-            &text,
-            &format!("4:10: notify.a.format: \"{format}\" is not supported by this version; expected \"text\""),
-        );
+    for (word, format) in SnsFormat::ALL {
+        let config = right(&format!("{TOPIC}format = {word:?}"));
+        let Target::Sns { format: found, .. } = config.notifiers["a"].target else { panic!("a topic") };
+        assert_eq!(found, format);
     }
+    wrong(&webhook("format = \"slak\""), "4:10: notify.a.format: expected \"json\", \"slack\",");
+    wrong(&webhook("format = \"text\""), "4:10: notify.a.format: expected \"json\", \"slack\",");
+    wrong(&format!("{TOPIC}format = \"slack\""), "4:10: notify.a.format: expected \"text\", \"json\",");
+    wrong(&webhook("content_type = \"text/html\""), "4:16: notify.a.content_type: only for a template");
+    wrong(&webhook("format = \"slack\"\ntemplate = \"x\""), "5:12: notify.a.template: only for a template; remove it,");
+    wrong(&webhook("routing_key_env = \"KEY\""), "4:19: notify.a.routing_key_env: only for format = \"pagerduty\"");
+    wrong(&format!("{TOPIC}template = \"x\""), "4:1: notify.a.template: not a key of an SNS notifier");
+}
+
+#[test]
+fn a_page_needs_a_key_and_no_url() {
+    let pager = "[notify.a]\ntype = \"webhook\"\nformat = \"pagerduty\"\n";
+    let text = format!("{pager}routing_key_env = \"KEY\"");
+    let config = right_with(&text, &[("KEY", " R0UTINGKEY\n")]);
+    let Target::Webhook(hook) = &config.notifiers["a"].target else { panic!("a webhook") };
+    assert_eq!(hook.url.as_str(), "https://events.pagerduty.com/v2/enqueue");
+    let WebhookFormat::PagerDuty(key) = &hook.format else { panic!("a page") };
+    assert_eq!(key.expose(), "R0UTINGKEY");
+    assert!(!format!("{config:?}{}", render(&config)).contains("R0UTINGKEY"));
+    assert!(render(&config).contains("routing_key_env = \"KEY\""));
+
+    wrong(pager, "1:1: notify.a.routing_key_file: missing; set routing_key_file");
+    wrong(&text, "4:19: notify.a.routing_key_env: the variable \"KEY\" is not set");
+    wrong_with(&text, &[("KEY", "two words")], "4:19: notify.a.routing_key_env: what it names holds no routing key");
+    wrong(&webhook("format = \"pagerduty\""), "1:1: notify.a.routing_key_file: missing");
+}
+
+#[test]
+fn templates() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        format!("template = {path:?}")
+    };
+    for line in [
+        file("a.j2", "{\"text\": {{ summary }}}"),
+        file("b.j2", "<p>{{ summary }}</p>") + "\ncontent_type = \"text/html; charset=utf-8\"",
+        file("c.j2", "{{ accesses }}") + "\nformat = \"template\"",
+    ] {
+        let config = right(&webhook(&line));
+        comes_round(&config);
+        let Target::Webhook(hook) = &config.notifiers["a"].target else { panic!("a webhook") };
+        assert_eq!(hook.format.word(), "template");
+    }
+    let misspelt = file("d.j2", "{\n\"text\": {{ sumary }}}");
+    let path = folder.path().join("d.j2");
+    wrong(&webhook(&misspelt), &format!("4:12: notify.a.template: {}:2: undefined value", path.display()));
+    wrong(&webhook("template = \"/nowhere/x\""), "4:12: notify.a.template: \"/nowhere/x\" cannot be read");
+    wrong(&webhook("format = \"template\""), "1:1: notify.a.template: missing; the path of the template's file");
+    let json = file("e.j2", "{{ summary }}");
+    wrong(
+        &webhook(&format!("{json}\ncontent_type = \"json\"")),
+        "5:16: notify.a.content_type: expected a content type",
+    );
+}
+
+#[test]
+fn fallbacks() {
+    let two = |a: &str, b: &str| format!("[notify.a]\ntype = \"stdout\"\n{a}\n[notify.b]\ntype = \"stdout\"\n{b}");
+    let config = right(&two("fallback = \"b\"", ""));
+    let expected = Fallback { to: "b".to_owned(), after: Duration::from_secs(300) };
+    assert_eq!(config.notifiers["a"].fallback, Some(expected));
+    assert_eq!(config.notifiers["b"].fallback, None);
+    comes_round(&config);
+    comes_round(&right(&two("fallback = \"b\"\nfallback_after = \"90s\"", "")));
+
+    wrong(&two("fallback = \"c\"", ""), "3:12: notify.a.fallback: there is no notifier \"c\"");
+    wrong(&two("fallback_after = \"5m\"", ""), "3:18: notify.a.fallback_after: has no effect without fallback");
+    wrong(&two("fallback = \"a\"", ""), "3:12: notify.a.fallback: leads back to where it began: a → a; remove");
+    wrong(
+        &two("fallback = \"b\"", "fallback = \"a\""),
+        "3:12: notify.a.fallback: leads back to where it began: a → b → a; remove one of them",
+    );
+    let lasso = two("fallback = \"b\"", "fallback = \"c\"") + "\n[notify.c]\ntype = \"stdout\"\nfallback = \"b\"";
+    wrong(&lasso, "6:12: notify.b.fallback: leads back to where it began: b → c → b");
 }
 
 #[test]
@@ -372,11 +445,14 @@ fn secrets_are_never_shown() {
         webhook(&format!("headers = \"{secret}\"")),
         webhook(&format!("signing_secret = \"{secret}\"")),
         webhook("signing_secret_env = \"BAD\""),
+        "[notify.a]\ntype = \"webhook\"\nformat = \"pagerduty\"\nrouting_key_env = \"BAD KEY\"".to_owned(),
+        "[notify.a]\ntype = \"webhook\"\nformat = \"pagerduty\"\nrouting_key_env = \"TWO\"".to_owned(),
         format!("[heartbeat]\nurl = \"http://h.example/{secret}\""),
         format!("[heartbeat]\nurl = 5\ntoken = \"{secret}\""),
     ];
     for text in texts {
-        let found = complaints_in(&text, &with(&[("BAD", "whsec_Xy7-hidden!")])).join("\n");
+        let variables = [("BAD", "whsec_Xy7-hidden!"), ("TWO", "Xy7-hidden Xy7-hidden")];
+        let found = complaints_in(&text, &with(&variables)).join("\n");
         assert!(!found.is_empty() && !found.contains(secret), "{text}\n{found}");
     }
     let shown = right_with(

@@ -1,10 +1,8 @@
 //! The local socket by which other processes of this machine ask the daemon what it knows.
 //!
 //! It lies in the state directory, beside the store that it speaks for, and is open to the daemon's own user and to
-//! root. A client writes a request, one line of JSON such as `{"v":1,"ask":"explain","event_id":"…"}`, and reads a
-//! [`Reply`], another line; then the next, if it likes. Both carry the version of the protocol, so that a client and a
-//! daemon of different ages tell each other what is wrong instead of guessing. [`Ask`] is what can be asked; it is
-//! answered from a ledger, which may also be one that the asking process looks at itself because no daemon runs.
+//! root. A client writes a request, one line of JSON, and reads a [`Reply`], another line; then the next, if it likes.
+//! What the lines say is `protocol`'s business.
 //!
 //! Nothing that comes through here may end the daemon: what makes no sense is refused, sizes, times and numbers are
 //! bounded, and what fails while an answer is looked for is told to whoever asked. The other way round [`Control`] ends
@@ -17,20 +15,16 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::OwnedReadHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::protocol::{RefusalCode, Reply, Request, refusal};
 use super::unless;
 use crate::model::{WallClock, WallTime};
-use crate::store::{Explanation, Keeper, Ledger, StoreError};
-
-/// The version of the protocol.
-pub const PROTOCOL: u64 = 1;
+use crate::store::{Keeper, StoreError};
 
 /// The socket, in the state directory.
 const SOCKET: &str = "control";
@@ -60,145 +54,6 @@ const AGAIN: Duration = Duration::from_secs(1);
 #[must_use]
 pub fn socket(state_dir: &Path) -> PathBuf {
     state_dir.join(SOCKET)
-}
-
-/// What can be asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Ask {
-    /// Why an event was told, or why not.
-    Explain {
-        /// Its id.
-        event_id: String,
-    },
-}
-
-/// The words for [`Ask`]'s variants.
-const ASKS: [&str; 1] = ["explain"];
-
-/// What is answered.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Answer {
-    /// To [`Ask::Explain`].
-    Explanation(Box<Explanation>),
-}
-
-/// A line of the daemon's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Reply {
-    /// [`PROTOCOL`], as the daemon has it.
-    pub v: u64,
-    /// The daemon's own version.
-    pub secretwatch: String,
-    /// What it says.
-    pub says: Says,
-}
-
-/// What the daemon says to a request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Says {
-    /// The answer.
-    Answer(Answer),
-    /// Why there is none.
-    Refusal(Refusal),
-}
-
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
-    /// What is wrong, for programs.
-    pub code: RefusalCode,
-    /// What is wrong and what can be done about it.
-    pub message: String,
-}
-
-/// What is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RefusalCode {
-    /// The request makes no sense.
-    BadRequest,
-    /// It is longer than a request may be.
-    TooLong,
-    /// It speaks another version of the protocol.
-    OtherVersion,
-    /// It asks for something that this daemon does not know.
-    UnknownAsk,
-    /// The store cannot answer it.
-    Store,
-}
-
-impl Ask {
-    /// The request, as a line without its end.
-    #[must_use]
-    pub fn request(&self) -> String {
-        let mut request = serde_json::to_value(self).unwrap_or_default();
-        if let Some(fields) = request.as_object_mut() {
-            fields.insert("v".to_owned(), PROTOCOL.into());
-        }
-        request.to_string()
-    }
-
-    /// The answer, from `ledger`.
-    pub fn answer(&self, ledger: &Ledger, now: WallTime) -> Result<Answer, StoreError> {
-        match self {
-            Self::Explain { event_id } => {
-                ledger.explain(event_id, now).map(|explanation| Answer::Explanation(Box::new(explanation)))
-            }
-        }
-    }
-
-    /// What the line `request` asks.
-    fn read(request: &[u8]) -> Result<Self, Refusal> {
-        let bad = |error: serde_json::Error| refusal(RefusalCode::BadRequest, format!("not a request: {error}"));
-        let mut fields: Map<String, Value> = serde_json::from_slice(request).map_err(bad)?;
-        match fields.remove("v").as_ref().map(Value::as_u64) {
-            Some(Some(PROTOCOL)) => {}
-            Some(Some(other)) => return Err(other_version(other)),
-            _ => return Err(refusal(RefusalCode::BadRequest, "a request says its version, as \"v\": 1".to_owned())),
-        }
-        let ask = fields.get("ask").and_then(Value::as_str).unwrap_or_default();
-        if !ASKS.contains(&ask) {
-            let ask = crate::model::printable(ask, 40);
-            let message = format!("{} cannot be asked for {ask:?}, only for {}", this(), ASKS.join(", "));
-            return Err(refusal(RefusalCode::UnknownAsk, message));
-        }
-        serde_json::from_value(Value::Object(fields)).map_err(bad)
-    }
-}
-
-impl Reply {
-    fn of(said: Result<Answer, Refusal>) -> Self {
-        let says = said.map_or_else(Says::Refusal, Says::Answer);
-        Self { v: PROTOCOL, secretwatch: env!("CARGO_PKG_VERSION").to_owned(), says }
-    }
-
-    /// The reply, as a line with its end.
-    fn line(&self) -> Vec<u8> {
-        let mut line = serde_json::to_vec(self).unwrap_or_default();
-        line.push(b'\n');
-        line
-    }
-}
-
-fn refusal(code: RefusalCode, message: String) -> Refusal {
-    Refusal { code, message }
-}
-
-fn other_version(asked: u64) -> Refusal {
-    let (daemon, way_out) = match asked {
-        0..PROTOCOL => ("newer", "use the command of the daemon's own version"),
-        _ => ("older", "restart it with the version that asks"),
-    };
-    let message =
-        format!("{} is {daemon} than what asks: it speaks version {PROTOCOL}, not {asked}; {way_out}", this());
-    refusal(RefusalCode::OtherVersion, message)
-}
-
-fn this() -> &'static str {
-    concat!("the daemon, secretwatch ", env!("CARGO_PKG_VERSION"), ",")
 }
 
 /// Why nobody can ask.
@@ -327,7 +182,7 @@ impl Client {
             };
             let (reply, is_last) = match sent {
                 Sent::Nothing => return,
-                Sent::TooMuch => (Reply::of(Err(too_long())), true),
+                Sent::TooMuch => (Reply::refused(too_long()), true),
                 Sent::Request(request) => (reply(&request, &keeper, clock.now()).await, false),
             };
             let written = tokio::time::timeout(PATIENCE, writing.write_all(&reply.line())).await;
@@ -347,22 +202,27 @@ async fn next(reading: &mut BufReader<OwnedReadHalf>) -> Sent {
     }
 }
 
-fn too_long() -> Refusal {
+fn too_long() -> super::protocol::Refusal {
     refusal(RefusalCode::TooLong, format!("a request has at most {MAX_REQUEST} bytes"))
 }
 
 async fn reply(request: &[u8], keeper: &Keeper, now: WallTime) -> Reply {
-    let ask = match Ask::read(request) {
-        Ok(ask) => ask,
-        Err(refusal) => return Reply::of(Err(refusal)),
+    let says = match Request::read(request) {
+        Err(refusal) => return Reply::refused(refusal),
+        // A job that fails ends the ledger's thread, as it must where something was to be written. Nothing is, here.
+        Ok(Request::Ask(ask)) => keeper.run(move |ledger| Ok(ask.answer(ledger, now))).await.and_then(|says| says),
+        Ok(Request::Order(order)) => {
+            tracing::info!(order = order.request(), "asked for by another command");
+            keeper.run(move |ledger| order.perform(ledger, now)).await
+        }
     };
-    // A job that fails ends the ledger's thread, as it must where something was to be written. Nothing is, here.
-    let answer = keeper.run(move |ledger| Ok(ask.answer(ledger, now))).await;
-    let answer = answer.and_then(|answer| answer);
-    let reply = Reply::of(answer.map_err(|error| refusal(RefusalCode::Store, error.to_string())));
+    let reply = match says {
+        Ok(says) => Reply::of(says),
+        Err(error) => Reply::refused(refusal(RefusalCode::Store, error.to_string())),
+    };
     match reply.line().len() as u64 {
         0..=MAX_REPLY => reply,
-        _ => Reply::of(Err(refusal(RefusalCode::TooLong, format!("the answer has more than {MAX_REPLY} bytes")))),
+        _ => Reply::refused(refusal(RefusalCode::TooLong, format!("the answer has more than {MAX_REPLY} bytes"))),
     }
 }
 

@@ -4,13 +4,12 @@
 //! together by `Plant`: a [`Watch`] for each source, which makes the passes; a dispatcher for each notifier; and one
 //! [`Keeper`] that all of them share, which is what makes their order of events one order.
 //!
-//! What both touch outside of the program is [`Outside`], which can be replaced as a whole.
+//! What runs under one configuration is a `Shift`. A configuration that is read again while the daemon runs is checked
+//! and turned into `Parts` first; only then does the shift end, and the next begin over the same store.
 //!
 //! A [`History`] reads a source once and through, beside all that.
 //!
-//! Sources do not wait for each other: each has a task of its own, and polls are a signal that a task which is still
-//! busy sees once it is done, so that passes over one source never overlap. Waits are raced against shutdown, work
-//! never is.
+//! What both touch outside of the program is [`Outside`], which can be replaced as a whole.
 
 mod clock;
 mod control;
@@ -22,41 +21,45 @@ mod limits;
 mod outside;
 mod pass;
 mod patience;
+mod protocol;
+mod reload;
 mod schedule;
+mod shift;
+mod supervisor;
 mod trouble;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::control::Control;
 use self::heartbeat::Heartbeat;
-use self::schedule::{Calendar, Chore};
+use self::shift::{Over, Shift};
 use crate::aws::{AwsError, Source};
-use crate::config::{Cadence, Config};
+use crate::config::{Config, Notifier};
 use crate::model::{WallClock, WallTime};
-use crate::notify::{BadNotifier, Dispatcher, Sender, with_causes};
+use crate::notify::{BadNotifier, Dispatcher, Sender, Way, with_causes};
 use crate::store::{Home, Keeper, LedgerSettings, Recipient, StoreError, Sweep};
 use crate::trail::{PlanSettings, SourceId};
 
-pub use control::{Answer, Ask, MAX_REPLY, PROTOCOL, Refusal, RefusalCode, Reply, Says, socket};
+pub use control::{MAX_REPLY, socket};
 pub use heartbeat::BadHeartbeat;
 pub use history::{History, HistoryPage, Unfinished};
 pub use inventory::Inventory;
 pub use limits::{Limits, Polls};
-pub use outside::Outside;
+pub use outside::{Outside, Service};
 pub use pass::{PassSettings, Report, Watch};
+pub use protocol::{
+    Answer, Ask, Condition, LONGEST_SILENCE, Order, PROTOCOL, Refusal, RefusalCode, Reply, Request, Says,
+};
+pub use reload::Reloads;
 pub use schedule::BadSchedule;
-
-/// How often incidents and sources are looked at for what time alone brings.
-const TICK: Duration = Duration::from_secs(5);
-
-/// How long the page or the delivery in hand may take once a stop was asked for.
-const LAST_WORDS: Duration = Duration::from_secs(15);
+pub use supervisor::Supervisor;
+pub use trouble::trouble;
 
 /// How far back Event history goes.
 pub const EVENT_HISTORY: Duration = Duration::from_secs(90 * 86_400);
@@ -67,13 +70,13 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// The same where somebody said how long it may take.
 const DRAIN_IN_TIME: Duration = Duration::from_secs(5);
 
+/// How long an answer in hand may take at the end.
+const LAST_ANSWER: Duration = Duration::from_secs(2);
+
 /// How long rules that select secrets by tag make the first poll wait for the inventory.
 const INVENTORY_FIRST: Duration = Duration::from_secs(15);
 
-/// Two sources' polls begin this far apart at most.
-const FURTHEST_APART: Duration = Duration::from_millis(100);
-
-/// The same for a single run, which somebody waits for.
+/// Two sources' polls of a single run, which somebody waits for, begin this far apart.
 const FURTHEST_APART_ONCE: Duration = Duration::from_millis(2);
 
 /// Slices that a single run prunes at most: it has to end, and the next run begins where the old rows lie.
@@ -113,12 +116,22 @@ pub struct Once {
     pub stopped: bool,
 }
 
+/// What a configuration asks for, as far as it can be had or refused before anything is touched.
+struct Parts {
+    config: Config,
+    sources: Vec<Source>,
+    /// In the order of the notifiers.
+    senders: BTreeMap<String, Arc<Sender>>,
+    heartbeat: Option<Heartbeat>,
+}
+
 /// Everything that runs, put together and not yet running.
 struct Plant {
+    config: Config,
     keeper: Keeper,
-    home: Home,
     watches: Vec<Watch>,
     dispatchers: Vec<Arc<Dispatcher<Keeper>>>,
+    heartbeat: Option<Heartbeat>,
     census: Census,
 }
 
@@ -128,65 +141,49 @@ struct Census {
     inventory: Arc<Inventory>,
 }
 
-/// What wakes the daemon's loop.
-enum Wake {
-    Chore(Chore),
-    Tick,
-    /// A task has ended; only a failing store makes one do that.
-    Ended(Result<Result<(), StoreError>, tokio::task::JoinError>),
-    Stop,
-}
-
-/// Runs until `stop` is cancelled.
+/// Runs until `stop` is cancelled: a `Shift` for each configuration, one after the other over the same store.
 pub async fn run(config: &Config, outside: &Outside, stop: CancellationToken) -> Result<(), Fatal> {
-    let heartbeat = Heartbeat::new(config)?;
-    let plant = Plant::build(config, outside, Some(outside.clock.now())).await?;
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"), state_dir = %config.state_dir.display(), rules = config.rules.len(),
-        notifiers = config.notifiers.len(), sources = plant.watches.len(), "watching"
-    );
-    let Plant { keeper, home, watches, dispatchers, census } = plant;
-    let clock = &outside.clock;
-    if census.is_asked_for_tags(config) {
-        census.answered(&stop).await;
-    } else if config.poll.inventory {
-        census.ask();
-    }
-    // A channel for each source: tokio wakes those who share one in an order drawn by lot, and equal worlds are to go the
-    // same way.
-    let mut signals = Vec::new();
-    let mut tasks = JoinSet::new();
-    let spread = spacing(config.poll.cadence.longest_gap(clock.now()), watches.len());
-    for (place, watch) in (0..).zip(watches) {
-        let (sender, signal) = watch::channel(Instant::now());
-        signals.push(sender);
-        let polls = Polls { signal, offset: spread * place };
-        tasks.spawn(watch_source(watch, polls, stop.clone()));
-    }
-    for dispatcher in dispatchers {
-        let (queued, stop) = (keeper.queued(), stop.clone());
-        tasks.spawn(async move { dispatcher.run(queued, stop).await });
-    }
-    if let Some(heartbeat) = heartbeat {
-        tasks.spawn(heartbeat.run(keeper.clone(), clock.clone(), stop.clone()));
-    }
-    if let Some(control) = control(config, outside) {
-        tasks.spawn(control.serve(keeper.clone(), clock.clone(), stop.clone()));
-    }
-    let ended = turn(config, outside, &keeper, &census, &signals, &mut tasks, &stop).await;
-
-    stop.cancel();
-    let finished = tokio::time::timeout(LAST_WORDS, finish(&mut tasks)).await;
-    if finished.is_err() {
-        tracing::warn!(seconds = LAST_WORDS.as_secs(), "not all work in hand came to an end; nothing is lost by that");
-        tasks.shutdown().await;
+    let mut service = outside.service.clone();
+    let mut parts = Parts::of(config.clone(), outside).await?;
+    let awake_since = Some(outside.clock.now());
+    let (keeper, home) = open(&parts, outside, awake_since).await?;
+    // Through every shift: who asks need not know that one follows another.
+    let desk = stop.child_token();
+    let asked =
+        control(config, outside).map(|it| tokio::spawn(it.serve(keeper.clone(), outside.clock.clone(), desk.clone())));
+    let ended = loop {
+        let plant = Plant::build(parts, &keeper, outside);
+        plant.log();
+        let mut shift = match Shift::begin(plant, outside, &stop).await {
+            Ok(shift) => shift,
+            Err(error) => break Err(error),
+        };
+        service.supervisor.ready(shift.sources());
+        let over = shift.turn(outside, &mut service, &stop).await;
+        if !matches!(over, Ok(Over::Relieved(_))) {
+            service.supervisor.stopping();
+        }
+        let finished = shift.finish(&stop).await;
+        match (over, finished) {
+            (Ok(Over::Relieved(next)), Ok(())) => parts = *next,
+            (Ok(Over::Stopped), finished) => break finished,
+            // Of two that the store's end has reached, the one that met with its cause says more.
+            (Err(Fatal::Store(StoreError::Stopped)), Err(cause)) => break Err(cause),
+            (Err(error), _) | (_, Err(error)) => break Err(error),
+        }
+        service.supervisor.alive();
+        if let Err(error) = reconfigure(&keeper, &parts, outside, awake_since).await {
+            break Err(error);
+        }
+    };
+    desk.cancel();
+    if let Some(mut asked) = asked
+        && tokio::time::timeout(LAST_ANSWER, &mut asked).await.is_err()
+    {
+        asked.abort();
     }
     close(keeper, home).await;
-    // Of two that the store's end has reached, the one that met with its cause says more.
-    match (ended, finished.unwrap_or(Ok(()))) {
-        (Err(Fatal::Store(StoreError::Stopped)), Err(cause)) => Err(cause),
-        (ended, finished) => ended.and(finished),
-    }
+    ended
 }
 
 /// Where the daemon is asked what it knows. It watches as well without.
@@ -210,8 +207,9 @@ pub async fn run_once(
 ) -> Result<Once, Fatal> {
     let deadline = max_time.map(|length| Instant::now() + length);
     let clock = outside.clock.clone();
-    let heartbeat = Heartbeat::new(config)?;
-    let Plant { keeper, home, watches, dispatchers, census } = Plant::build(config, outside, None).await?;
+    let parts = Parts::of(config.clone(), outside).await?;
+    let (keeper, home) = open(&parts, outside, None).await?;
+    let Plant { watches, dispatchers, heartbeat, census, .. } = Plant::build(parts, &keeper, outside);
     if census.is_asked_for_tags(config) {
         census.answered(&stop).await;
     }
@@ -255,128 +253,118 @@ pub async fn run_once(
     Ok(Once { read_through, undelivered, stopped: stop.is_cancelled() })
 }
 
-impl Plant {
-    /// Opens the store and makes the clients; asks nobody anything yet.
-    async fn build(config: &Config, outside: &Outside, awake_since: Option<WallTime>) -> Result<Self, Fatal> {
-        let Outside { aws, clock, disk } = outside;
-        let sources = aws.sources(&config.accounts).await?;
-        let ids = sources.iter().map(|source| source.id.clone()).collect();
-        let settings = ledger_settings(config, ids, awake_since);
-        let state_dir = config.state_dir.clone();
-        let (now, disk) = (clock.now(), disk.clone());
-        let is_simulated = disk.is_some();
-        let open = move || {
-            let mut ledger = Outside::open(disk, &state_dir, settings, now)?;
-            let orphans = ledger.bury_orphans(now)?;
-            ledger.sync()?;
-            Ok::<_, StoreError>((ledger, orphans))
-        };
-        // Another thread has no place in a simulation: what it does comes when it likes.
-        let opened =
-            if is_simulated { open() } else { tokio::task::spawn_blocking(open).await.map_err(Fatal::Task)? };
-        let (ledger, orphans) = opened?;
-        if orphans > 0 {
-            tracing::warn!(alerts = orphans, "alerts for notifiers that are gone are dead letters now");
-        }
-        let (keeper, home) = Keeper::start(ledger);
+/// Sends a test alert to `notifiers`, or to all, the way that alerts go; where no daemon runs that would. Whatever else
+/// is queued goes, too. Ends when everything was tried, after `patience` at the latest.
+pub async fn send_test(
+    config: &Config,
+    outside: &Outside,
+    notifiers: &[String],
+    patience: Duration,
+    stop: CancellationToken,
+) -> Result<Says, Fatal> {
+    let until = Instant::now() + patience;
+    let parts = Parts::of(config.clone(), outside).await?;
+    let (keeper, home) = open(&parts, outside, None).await?;
+    let Plant { dispatchers, .. } = Plant::build(parts, &keeper, outside);
+    let (order, now) = (Order::Test { notifiers: notifiers.to_vec() }, outside.clock.now());
+    let says = keeper.run(move |ledger| order.perform(ledger, now)).await?;
+    let mut drains = JoinSet::new();
+    for dispatcher in dispatchers {
+        let stop = stop.clone();
+        drains.spawn(async move { dispatcher.drain(Some(until), &stop).await.map(drop) });
+    }
+    finish(&mut drains).await?;
+    close(keeper, home).await;
+    Ok(says)
+}
 
+/// Opens the store for one configuration; what waits there for notifiers that it does not name will never be delivered.
+async fn open(parts: &Parts, outside: &Outside, awake_since: Option<WallTime>) -> Result<(Keeper, Home), Fatal> {
+    let settings = ledger_settings(&parts.config, parts.ids(), awake_since);
+    let state_dir = parts.config.state_dir.clone();
+    let (now, disk) = (outside.clock.now(), outside.disk.clone());
+    let is_simulated = disk.is_some();
+    let open = move || {
+        let mut ledger = Outside::open(disk, &state_dir, settings, now)?;
+        let orphans = ledger.bury_orphans(now)?;
+        ledger.sync()?;
+        Ok::<_, StoreError>((ledger, orphans))
+    };
+    // Another thread has no place in a simulation: what it does comes when it likes.
+    let opened = if is_simulated { open() } else { tokio::task::spawn_blocking(open).await.map_err(Fatal::Task)? };
+    let (ledger, orphans) = opened?;
+    log_orphans(orphans);
+    Ok(Keeper::start(ledger))
+}
+
+/// Lets the store, which stays open and locked, go by another configuration.
+async fn reconfigure(
+    keeper: &Keeper,
+    parts: &Parts,
+    outside: &Outside,
+    awake_since: Option<WallTime>,
+) -> Result<(), Fatal> {
+    let (settings, now) = (ledger_settings(&parts.config, parts.ids(), awake_since), outside.clock.now());
+    let reconfigured = keeper.run(move |ledger| {
+        ledger.reconfigure(settings, now)?;
+        ledger.bury_orphans(now)
+    });
+    log_orphans(reconfigured.await?);
+    Ok(())
+}
+
+fn log_orphans(orphans: u64) {
+    if orphans > 0 {
+        tracing::warn!(alerts = orphans, "alerts for notifiers that are gone are dead letters now");
+    }
+}
+
+impl Parts {
+    /// Makes the clients; asks nobody anything yet.
+    async fn of(config: Config, outside: &Outside) -> Result<Self, Fatal> {
+        let aws = &outside.aws;
+        let heartbeat = Heartbeat::new(&config)?;
+        let sources = aws.sources(&config.accounts).await?;
+        let mut senders = BTreeMap::new();
+        for notifier in config.notifiers.values() {
+            let sender = Sender::new(notifier, |region| aws.sns(region))?;
+            senders.insert(notifier.name.clone(), Arc::new(sender));
+        }
+        Ok(Self { config, sources, senders, heartbeat })
+    }
+
+    fn ids(&self) -> Vec<SourceId> {
+        self.sources.iter().map(|source| source.id.clone()).collect()
+    }
+}
+
+impl Plant {
+    fn build(parts: Parts, keeper: &Keeper, outside: &Outside) -> Self {
+        let Parts { config, sources, senders, heartbeat } = parts;
+        let clock = &outside.clock;
         let inventory = Arc::new(Inventory::of_tags(config.secret_tags()));
-        let passes = pass_settings(config, now);
+        let passes = pass_settings(&config, clock.now());
         let watches = sources
             .iter()
             .map(|source| Watch::new(source.clone(), passes.clone(), keeper.clone(), inventory.clone(), clock.clone()))
             .collect();
         let outbox = Arc::new(keeper.clone());
-        let mut dispatchers = Vec::new();
-        for notifier in config.notifiers.values() {
-            let sender = Sender::new(notifier, |region| aws.sns(region))?;
-            dispatchers.push(Arc::new(Dispatcher::new(notifier, sender, outbox.clone(), clock.clone())));
-        }
-        Ok(Self { keeper, home, watches, dispatchers, census: Census { sources, inventory } })
-    }
-}
-
-/// The loop.
-async fn turn(
-    config: &Config,
-    outside: &Outside,
-    keeper: &Keeper,
-    census: &Census,
-    polls: &[watch::Sender<Instant>],
-    tasks: &mut JoinSet<Result<(), StoreError>>,
-    stop: &CancellationToken,
-) -> Result<(), Fatal> {
-    let (chores, mut queue) = mpsc::channel(8);
-    let (interval, cron) = match &config.poll.cadence {
-        Cadence::Every(interval) => (Some(*interval), None),
-        Cadence::Cron(cron) => (None, Some(cron.as_str())),
-    };
-    let calendar = match outside.disk {
-        None => Calendar::start(cron, &chores).await?,
-        Some(_) => Calendar::by_tokios_time(&chores),
-    };
-    let mut poll = interval.map(|interval| {
-        // The first poll is made by each source's task on its own.
-        let mut poll = tokio::time::interval_at(Instant::now() + interval, interval);
-        poll.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        poll
-    });
-    let mut ticks = tokio::time::interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    loop {
-        let wake = tokio::select! {
-            biased;
-            () = stop.cancelled() => Wake::Stop,
-            Some(ended) = tasks.join_next() => Wake::Ended(ended),
-            Some(chore) = queue.recv() => Wake::Chore(chore),
-            () = next_tick(poll.as_mut()) => Wake::Chore(Chore::Poll),
-            _ = ticks.tick() => Wake::Tick,
+        let dispatcher = |notifier: &Notifier| {
+            let ways = Way::all(&config.notifiers, &senders, &notifier.name);
+            Arc::new(Dispatcher::new(notifier, ways, outbox.clone(), clock.clone()))
         };
-        match wake {
-            Wake::Stop => break,
-            Wake::Ended(ended) => {
-                ended.map_err(Fatal::Task)??;
-            }
-            Wake::Chore(Chore::Poll) => {
-                let now = Instant::now();
-                polls.iter().for_each(|poll| poll.send_modify(|due| *due = now));
-            }
-            Wake::Chore(Chore::Prune) => {
-                tasks.spawn(prune(keeper.clone(), usize::MAX, outside.clock.clone(), stop.clone()));
-            }
-            Wake::Chore(Chore::Inventory) if config.poll.inventory => census.ask(),
-            Wake::Chore(Chore::Inventory) => {}
-            Wake::Tick => tick(keeper, &outside.clock, false).await?,
-        }
+        let dispatchers = config.notifiers.values().map(dispatcher).collect();
+        let census = Census { sources, inventory };
+        Self { config, keeper: keeper.clone(), watches, dispatchers, heartbeat, census }
     }
-    calendar.stop().await;
-    Ok(())
-}
 
-async fn next_tick(poll: Option<&mut tokio::time::Interval>) {
-    match poll {
-        Some(poll) => drop(poll.tick().await),
-        None => std::future::pending().await,
+    fn log(&self) {
+        let Self { config, watches, .. } = self;
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"), state_dir = %config.state_dir.display(), rules = config.rules.len(),
+            notifiers = config.notifiers.len(), sources = watches.len(), "watching"
+        );
     }
-}
-
-/// How far apart the polls of two of so many sources begin, if all are to be polled within `gap`: a thousand requests
-/// at one instant would be a burst for the network, for STS and for this machine.
-fn spacing(gap: Duration, sources: usize) -> Duration {
-    let sources = u32::try_from(sources).unwrap_or(u32::MAX).max(1);
-    (gap / sources).min(FURTHEST_APART)
-}
-
-/// Polls one source, at first when its turn comes and then at each signal, until told to stop.
-async fn watch_source(mut watch: Watch, mut polls: Polls, stop: CancellationToken) -> Result<(), StoreError> {
-    unless(&stop, tokio::time::sleep(polls.offset)).await;
-    while !stop.is_cancelled() {
-        polls.seen();
-        let limits = Limits { stop: stop.clone(), polls: Some(polls.clone()), deadline: None };
-        watch.pass(&limits).await?;
-        unless(&stop, polls.next()).await;
-    }
-    Ok(())
 }
 
 /// Waits for `wait` to end, or for `stop`.

@@ -11,7 +11,8 @@ use crate::trail::{LookupClass, LookupError};
 const SAID_MAX: usize = 500;
 
 /// The trouble behind `error`, which came when the local clock showed `now`, after so many throttled requests in a row.
-pub(super) fn trouble(error: &LookupError, in_a_row: u32, now: WallTime) -> Trouble {
+#[must_use]
+pub fn trouble(error: &LookupError, in_a_row: u32, now: WallTime) -> Trouble {
     match (error.class, error.date) {
         (LookupClass::Throttled, _) => Trouble::Throttled { in_a_row },
         (LookupClass::Skewed, Some(date)) => {

@@ -32,6 +32,7 @@ pub struct Record {
     at: Option<EventTime>,
     visible: Visible,
     id: Option<String>,
+    request: Option<String>,
     account: Option<String>,
     region: Option<String>,
     source_ip: String,
@@ -90,6 +91,7 @@ impl Record {
             at: None,
             visible: Visible::Drawn,
             id: None,
+            request: None,
             account: None,
             region: None,
             source_ip: "198.51.100.7".to_owned(),
@@ -102,6 +104,13 @@ impl Record {
             resources: Vec::new(),
             copies: None,
         }
+    }
+
+    /// The id of the request that it records; otherwise one is drawn.
+    #[must_use]
+    pub fn request(mut self, id: &str) -> Self {
+        self.request = Some(id.to_owned());
+        self
     }
 
     /// A `GetSecretValue` of `secret`, spelled as the caller typed it.
@@ -300,7 +309,7 @@ impl Record {
             "userAgent": self.user_agent,
             "requestParameters": null,
             "responseElements": self.response,
-            "requestID": uuid(rng),
+            "requestID": self.request.clone().unwrap_or_else(|| uuid(rng)),
             "eventID": id,
             "readOnly": self.reads(),
             "managementEvent": true,

@@ -127,7 +127,7 @@ pub(super) fn perform(state: &mut State, request: &Request) -> Result<Answer, Re
 
 /// The record of this call, its parameters spelled as CloudTrail spells them and its secret values left out.
 fn record(request: &Request) -> Record {
-    let mut record = Record::new(&request.call.operation);
+    let mut record = Record::new(&request.call.operation).request(&request.id);
     for (name, value) in request.call.parameters.as_object().into_iter().flatten() {
         if !["SecretString", "SecretBinary"].contains(&name.as_str()) {
             let mut letters = name.chars();

@@ -39,7 +39,7 @@ pub(super) async fn answer(shared: Arc<Shared>, request: axum::extract::Request)
             return wire::sent(response, &request_id, shared.clock.now());
         }
     };
-    let (number, request, fault) = note(&shared, asked);
+    let (number, request, fault) = note(&shared, asked, &request_id);
     let result = perform(&shared, &request, fault.as_ref()).await;
     let answered = match (&result, &fault) {
         (Err(refusal), _) => Answered::Refused(refusal.code.clone()),
@@ -55,7 +55,7 @@ pub(super) async fn answer(shared: Arc<Shared>, request: axum::extract::Request)
 }
 
 /// Notes the call, asks the quota and the faults. A call that the quota refuses uses up no fault.
-fn note(shared: &Shared, asked: Asked) -> (usize, Request, Option<Fault>) {
+fn note(shared: &Shared, asked: Asked, id: &str) -> (usize, Request, Option<Fault>) {
     let mut state = shared.state();
     let now = shared.clock.now();
     let caller = state.caller(&asked.access_key);
@@ -69,7 +69,8 @@ fn note(shared: &Shared, asked: Asked) -> (usize, Request, Option<Fault>) {
     };
     let number = state.calls.len();
     state.calls.push(call.clone());
-    let request = Request { service: asked.service, call, caller, user_agent: asked.user_agent, now };
+    let request =
+        Request { service: asked.service, call, caller, user_agent: asked.user_agent, id: id.to_owned(), now };
     let fault = if state.admits(&request) { state.faults.strike(&request.call) } else { Some(Fault::throttled()) };
     drop(state);
     shared.changed();

@@ -28,6 +28,8 @@ pub(super) struct Request {
     pub(super) call: Call,
     pub(super) caller: Caller,
     pub(super) user_agent: String,
+    /// What the answer's header and the record call it.
+    pub(super) id: String,
     pub(super) now: WallTime,
 }
 

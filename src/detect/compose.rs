@@ -228,6 +228,16 @@ pub fn about_allowance(allowance: &Allowance, lapse: Lapse, last_used: Option<Ev
     alert
 }
 
+/// A marked alert that says nothing but that alerts come this way; the `nth` that is decided.
+#[must_use]
+pub fn about_test(nth: u64, now: WallTime) -> Alert {
+    let mut alert = about_source(AlertKind::Test, &episode_id(&format!("test {nth}"), now), &[], (0, 0), None, now);
+    alert.rule.severity = crate::model::Severity::Info;
+    alert.rule.description = Some("Somebody tries whether alerts get through".to_owned());
+    alert.statistic = "sum".to_owned();
+    alert
+}
+
 /// The id of an episode in which a source is blind.
 #[must_use]
 pub fn episode_id(source: &str, since: WallTime) -> String {

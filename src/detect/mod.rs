@@ -19,7 +19,9 @@ mod trouble;
 pub mod window;
 
 pub use allow::{AllowId, Allowance, AtMost};
-pub use compose::{DAEMON_RULE, Lapse, about_allowance, about_source, alert_id, compose, episode_id, resolved};
+pub use compose::{
+    DAEMON_RULE, Lapse, about_allowance, about_source, about_test, alert_id, compose, episode_id, resolved,
+};
 pub use condition::{Condition, Globs, Verdict};
 pub use incident::{Incident, IncidentId, State};
 pub use judge::{Change, Removal, Touch, judge, removal};

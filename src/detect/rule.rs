@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::condition::Condition;
-use crate::model::{Access, Severity};
+use crate::model::{Access, SEQUENCE, Severity};
 
 /// One rule of the configuration.
 #[derive(Clone, Debug)]
@@ -350,7 +350,7 @@ impl Rule {
             description: self.description.clone(),
             severity: self.severity,
             runbook: self.runbook.clone(),
-            statistic: if self.steps.is_empty() { self.statistic.words() } else { "sequence".to_owned() },
+            statistic: if self.steps.is_empty() { self.statistic.words() } else { SEQUENCE.to_owned() },
             threshold: self.goal(),
             window: self.window,
             notify: self.notify.clone(),

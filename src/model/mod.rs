@@ -11,6 +11,7 @@ pub(crate) mod fixture;
 mod identity;
 mod json;
 mod record;
+mod sample;
 mod secret;
 mod summary;
 mod text;
@@ -21,7 +22,8 @@ pub use alert::{Alert, AlertKind, AlertRule, MAX_ACCESSES, MAX_BYTES, SCHEMA, Se
 pub(crate) use json::{Object, Text};
 pub(crate) use record::event_source;
 pub use record::{Unreadable, read_record};
+pub use sample::sample_alerts;
 pub use secret::Secret;
-pub use summary::{count, duration_in_words, group_key_words, printable, statistic_words};
+pub use summary::{SEQUENCE, count, duration_in_words, group_key_words, printable, statistic_words};
 pub(crate) use text::SHORT;
 pub use time::{EventTime, Span, WallClock, WallTime};

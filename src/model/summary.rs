@@ -101,6 +101,9 @@ impl Alert {
     }
 }
 
+/// What stands for a statistic where a rule has steps.
+pub const SEQUENCE: &str = "sequence";
+
 /// So many of something, as one says it.
 #[must_use]
 pub fn count(number: u64, noun: &str) -> String {
@@ -126,7 +129,7 @@ pub fn group_key_words(key: &str) -> &str {
 #[must_use]
 pub fn statistic_words(statistic: &str) -> (String, String) {
     match statistic.strip_prefix("distinct ").map(group_key_words) {
-        None if statistic == "sequence" => ("step".to_owned(), "steps".to_owned()),
+        None if statistic == SEQUENCE => ("step".to_owned(), "steps".to_owned()),
         None => ("access".to_owned(), "accesses".to_owned()),
         Some(key) => {
             let many = if key.ends_with('s') { format!("{key}es") } else { format!("{key}s") };

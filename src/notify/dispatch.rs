@@ -2,7 +2,14 @@
 //!
 //! A failure that is about the receiver makes the whole notifier wait, since a receiver that is down is down for every
 //! incident; one that is about the alert holds up its own chain only, and the store knows that from the
-//! [`Settlement`]. Waits are raced against shutdown, attempts never are: an attempt that was begun is finished, within
+//! [`Settlement`]. Where the notifier has fallbacks, an attempt goes on by their [`Way`]s once their time has come; the
+//! alert stays in this notifier's outbox meanwhile, so its chain waits and there is one place that knows its fate.
+//!
+//! In a storm, alerts of different chains may share a message. Only its acceptance means anything for those that share
+//! it: short of that they are as they were, and the next message tells of one alert alone. So no alert is settled by a
+//! message that did not get through, and one that the receiver chokes on cannot hold up the others for long.
+//!
+//! Waits are raced against shutdown, attempts never are: an attempt that was begun is finished, within
 //! the time that the sender allows itself, and what became of it is recorded.
 //!
 //! [`Dispatcher::run`] goes on until it is told to stop. [`Dispatcher::drain`] is for `--once` and ends by itself.
@@ -17,10 +24,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use super::format::Letter;
 use super::retry::{self, HURRIED, REFUSED, UNREACHED};
-use super::{Outbox, Outcome, Sender, Which};
+use super::way::Course;
+use super::{Outbox, Outcome, Way, Which};
 use crate::config;
-use crate::model::WallClock;
+use crate::model::{Alert, WallClock, WallTime};
 use crate::store::{Delivery, Next, Settlement, StoreError};
 
 /// Longest sleep: the wall clock, by which alerts become due, may be set, or go on while this machine sleeps.
@@ -32,11 +41,18 @@ const DRAIN_TRIES: u32 = 3;
 /// How long a drain waits for a receiver that asks for a pause.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 
+/// So many alerts have to wait before they share a message. Fewer are each worth one of their own.
+const STORM: usize = 10;
+
+/// So many share one at most: what somebody can still read.
+const SHARED_MAX: usize = 20;
+
 /// Hands the alerts in one notifier's outbox over to its sender.
 pub struct Dispatcher<O> {
     notifier: String,
     retry_for: Duration,
-    sender: Sender,
+    /// The notifier's own way first.
+    ways: Vec<Way>,
     outbox: Arc<O>,
     /// Since this dispatcher was made.
     stats: Mutex<NotifierStats>,
@@ -77,17 +93,26 @@ pub enum End {
 /// How one attempt went.
 struct Tried {
     outcome: Outcome,
-    settlement: Settlement,
-    jitter: u16,
+    /// Of the alert whose turn it was, and then of those that shared its message.
+    settlements: Vec<Settlement>,
+}
+
+/// Where one run stands.
+struct Turn<'a> {
+    course: Course,
+    /// The last message that alerts shared was not accepted: the next tells of one alone.
+    alone: bool,
+    deadline: Option<Instant>,
+    shutdown: &'a CancellationToken,
 }
 
 impl<O: Outbox> Dispatcher<O> {
-    /// For `notifier`, whose alerts wait in `outbox` until they are due by `clock`.
-    pub fn new(notifier: &config::Notifier, sender: Sender, outbox: Arc<O>, clock: WallClock) -> Self {
+    /// For `notifier`, whose alerts wait in `outbox` until they are due by `clock`. The first of `ways` is its own.
+    pub fn new(notifier: &config::Notifier, ways: Vec<Way>, outbox: Arc<O>, clock: WallClock) -> Self {
         Self {
             notifier: notifier.name.clone(),
             retry_for: notifier.retry_for,
-            sender,
+            ways,
             outbox,
             stats: Mutex::default(),
             clock,
@@ -102,19 +127,16 @@ impl<O: Outbox> Dispatcher<O> {
     /// Hands over what is due, and waits for more, until `shutdown`. `wake` changes when something was queued. An error
     /// is the store's, and nothing may be sent after one.
     pub async fn run(&self, mut wake: watch::Receiver<()>, shutdown: CancellationToken) -> Result<(), StoreError> {
-        let mut failures = 0;
+        let mut turn = Turn::new(Course::new(&self.ways, false), None, &shutdown);
         while !shutdown.is_cancelled() {
             // Before looking, so that what is queued while we look wakes us.
             wake.borrow_and_update();
             let now = self.clock.now();
             match self.outbox.next(&self.notifier, now, Which::Due).await? {
-                Next::Send(delivery) => {
-                    let tried = self.hand_over(&delivery, &mut failures, None).await?;
-                    if let Outcome::Transient { retry_after, .. } = tried.outcome {
-                        let pause = UNREACHED.jittered(failures, tried.jitter).max(retry::obeyed(retry_after));
-                        unless(&shutdown, tokio::time::sleep(pause)).await;
-                    }
-                }
+                Next::Send(delivery) => match turn.opens(&delivery, now) {
+                    Some(until) => unless(&shutdown, tokio::time::sleep_until(until)).await,
+                    None => drop(self.hand_over(&delivery, Which::Due, &mut turn).await?),
+                },
                 Next::Wait(until) => {
                     // A millisecond at least: a store that contradicts itself must not make this loop spin.
                     let pause = until.since(now).clamp(Duration::from_millis(1), LOOK_AGAIN);
@@ -136,25 +158,35 @@ impl<O: Outbox> Dispatcher<O> {
         let mut stats = NotifierStats::default();
         let mut chains = Chains::default();
         let mut failures = 0;
+        let mut turn = Turn::new(Course::new(&self.ways, true), deadline, shutdown);
         let end = loop {
             let now = Instant::now();
             if shutdown.is_cancelled() || deadline.is_some_and(|deadline| deadline <= now) {
                 break End::OutOfTime;
             }
             chains.release(now);
-            let next = self.outbox.next(&self.notifier, self.clock.now(), Which::AllBut(&chains.held)).await?;
-            let until = match (next, chains.next_release()) {
-                (Next::Send(delivery), _) => {
-                    let tried = self.hand_over(&delivery, &mut failures, deadline).await?;
-                    stats.count(&tried.settlement);
+            let which = Which::AllBut(&chains.held);
+            let until = match (self.outbox.next(&self.notifier, self.clock.now(), which).await?, chains.next_release())
+            {
+                (Next::Send(delivery), _) if turn.opens(&delivery, self.clock.now()).is_none() => {
+                    let tried = self.hand_over(&delivery, which, &mut turn).await?;
+                    tried.settlements.iter().for_each(|settlement| stats.count(settlement));
                     chains.settle(&delivery.alert.incident, &tried.outcome, Instant::now());
-                    let Outcome::Transient { retry_after, .. } = tried.outcome else { continue };
+                    let Outcome::Transient { retry_after, .. } = tried.outcome else {
+                        failures = 0;
+                        continue;
+                    };
+                    failures += 1;
                     let pause = HURRIED.after(failures).max(retry::obeyed(retry_after));
                     if failures >= DRAIN_TRIES || pause > DRAIN_PATIENCE {
                         break End::Unreachable;
                     }
                     Instant::now() + pause
                 }
+                (Next::Send(delivery), _) => match turn.opens(&delivery, self.clock.now()) {
+                    Some(until) if until.duration_since(now) > DRAIN_PATIENCE => break End::Unreachable,
+                    until => until.unwrap_or(now),
+                },
                 (Next::Wait(_) | Next::Idle, Some(release)) => release,
                 (Next::Wait(_) | Next::Idle, None) => break End::Done,
             };
@@ -164,49 +196,151 @@ impl<O: Outbox> Dispatcher<O> {
         Ok(Drained { stats, end })
     }
 
-    /// One attempt and its record. What is in `delivery` is committed already; it is delivered here, and then marked:
-    /// commit → deliver → mark delivered. If this process dies between the last two, the same id is sent again, never
-    /// another. `failures` counts the transient failures in a row, whichever alerts they hit.
-    async fn hand_over(
+    /// One attempt, by whatever ways are open, and its record. What is in `delivery` is committed already; it is
+    /// delivered here, and then marked: commit → deliver → mark delivered. If this process dies between the last two, the
+    /// same id is sent again, never another.
+    async fn hand_over(&self, delivery: &Delivery, which: Which<'_>, turn: &mut Turn<'_>) -> Result<Tried, StoreError> {
+        let others = self.others(delivery, which, turn).await?;
+        let jitter = fastrand::u16(..);
+        let (outcome, by, shared) = self.attempt(delivery, &others, jitter, turn).await;
+        let now = self.clock.now();
+        let fallback = turn.course.next_fallback(delivery, now);
+        let settlement = match (&outcome, by) {
+            (Outcome::Accepted, Some(by)) => Settlement::Diverted { at: now, by },
+            _ => retry::settle(delivery, &outcome, now, (self.retry_for, fallback), jitter),
+        };
+        let mut settlements = Vec::new();
+        // Those that shared the message have what it has, if somebody has it; else nothing has happened to them.
+        let others = if shared { others } else { Vec::new() };
+        for delivery in std::iter::once(delivery).chain(&others) {
+            self.outbox.settle(delivery, settlement.clone()).await?;
+            self.stats.lock().unwrap_or_else(PoisonError::into_inner).count(&settlement);
+            tell(delivery, &settlement, turn.course.failures(0));
+            settlements.push(settlement.clone());
+        }
+        Ok(Tried { outcome, settlements })
+    }
+
+    /// Those that may share a message with `delivery`, if there are enough of them.
+    async fn others(
         &self,
         delivery: &Delivery,
-        failures: &mut u32,
-        deadline: Option<Instant>,
-    ) -> Result<Tried, StoreError> {
-        let sending = self.sender.send(&delivery.alert, self.clock.now());
-        let outcome = match deadline {
+        which: Which<'_>,
+        turn: &Turn<'_>,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let now = self.clock.now();
+        let may = self.ways.first().is_some_and(|way| way.sender.shares())
+            && turn.course.is_open(0, delivery, now, Instant::now());
+        // The attempt after which it is given up is its own.
+        let is_last = delivery.queued.plus(self.retry_for) <= now;
+        if !may || turn.alone || delivery.parked || is_last {
+            return Ok(Vec::new());
+        }
+        let others = self.outbox.beside(delivery, now, which, SHARED_MAX - 1).await?;
+        Ok(if others.len() + 1 < STORM { Vec::new() } else { others })
+    }
+
+    /// Tries the ways that are open, the notifier's own first, until one takes it. Returns how that went, which fallback
+    /// has taken it, and whether `others` were taken with it.
+    async fn attempt(
+        &self,
+        delivery: &Delivery,
+        others: &[Delivery],
+        jitter: u16,
+        turn: &mut Turn<'_>,
+    ) -> (Outcome, Option<String>, bool) {
+        let mut failed: Option<Outcome> = None;
+        for (place, way) in self.ways.iter().enumerate() {
+            if !turn.course.is_open(place, delivery, self.clock.now(), Instant::now()) || (place > 0 && turn.is_over())
+            {
+                continue;
+            }
+            let mut letter = Letter::of(&delivery.alert);
+            if place > 0 {
+                letter.fallback_for = Some(&self.notifier);
+            } else if !others.is_empty() {
+                match self.attempt_together(way, delivery, others, jitter, turn).await {
+                    outcome @ Outcome::Accepted => return (outcome, None, true),
+                    // It was reached, and what it refuses may be one of the others.
+                    Outcome::Permanent { .. } => {}
+                    outcome @ Outcome::Transient { .. } => {
+                        failed = Some(outcome);
+                        continue;
+                    }
+                }
+            }
+            let outcome = self.send(way, &letter, turn).await;
+            turn.course.note(place, &outcome, jitter, Instant::now());
+            if outcome == Outcome::Accepted {
+                turn.alone &= place > 0;
+                return (outcome, (place > 0).then(|| way.notifier.clone()), false);
+            }
+            failed = Some(match failed {
+                None if place == 0 => outcome,
+                // What a fallback says of an alert does not park it here.
+                None => Outcome::transient("left alone for a while").and_by(&way.notifier, &outcome),
+                Some(failed) => failed.and_by(&way.notifier, &outcome),
+            });
+        }
+        (failed.unwrap_or_else(|| Outcome::transient("left alone for a while")), None, false)
+    }
+
+    /// One message for `delivery` and `others`.
+    async fn attempt_together(
+        &self,
+        way: &Way,
+        delivery: &Delivery,
+        others: &[Delivery],
+        jitter: u16,
+        turn: &mut Turn<'_>,
+    ) -> Outcome {
+        let alerts: Vec<Alert> = others.iter().map(|other| other.alert.clone()).collect();
+        let letter = Letter { others: &alerts, ..Letter::of(&delivery.alert) };
+        let outcome = self.send(way, &letter, turn).await;
+        turn.alone = outcome != Outcome::Accepted;
+        turn.course.note(0, &outcome, jitter, Instant::now());
+        outcome
+    }
+
+    /// Makes one attempt by `way`, within the time that there is.
+    async fn send(&self, way: &Way, letter: &Letter<'_>, turn: &Turn<'_>) -> Outcome {
+        let sending = way.sender.send(letter, self.clock.now());
+        match turn.deadline {
             None => sending.await,
             Some(deadline) => tokio::time::timeout_at(deadline, sending)
                 .await
                 .unwrap_or_else(|_| Outcome::transient("no answer before the time was up")),
-        };
-        *failures = match &outcome {
-            Outcome::Transient { .. } => failures.saturating_add(1),
-            // It was reached.
-            Outcome::Accepted | Outcome::Permanent { .. } => 0,
-        };
-        let jitter = fastrand::u16(..);
-        let settlement = retry::settle(delivery, &outcome, self.clock.now(), self.retry_for, jitter);
-        self.outbox.settle(delivery, settlement.clone()).await?;
-        self.stats.lock().unwrap_or_else(PoisonError::into_inner).count(&settlement);
-        tell(delivery, &settlement, *failures);
-        Ok(Tried { outcome, settlement, jitter })
+        }
+    }
+}
+
+impl<'a> Turn<'a> {
+    fn new(course: Course, deadline: Option<Instant>, shutdown: &'a CancellationToken) -> Self {
+        Self { course, alone: false, deadline, shutdown }
+    }
+
+    /// When a way opens for `delivery`; none: there is one.
+    fn opens(&self, delivery: &Delivery, clock: WallTime) -> Option<Instant> {
+        let now = Instant::now();
+        Some(self.course.first_opens(delivery, clock, now)).filter(|at| *at > now)
+    }
+
+    /// Whether nothing is to be begun any more.
+    fn is_over(&self) -> bool {
+        self.shutdown.is_cancelled() || self.deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 }
 
 impl<O> fmt::Debug for Dispatcher<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dispatcher")
-            .field("notifier", &self.notifier)
-            .field("sender", &self.sender)
-            .finish_non_exhaustive()
+        f.debug_struct("Dispatcher").field("notifier", &self.notifier).field("ways", &self.ways).finish_non_exhaustive()
     }
 }
 
 impl NotifierStats {
     fn count(&mut self, settlement: &Settlement) {
         match settlement {
-            Settlement::Accepted { .. } => self.accepted += 1,
+            Settlement::Accepted { .. } | Settlement::Diverted { .. } => self.accepted += 1,
             Settlement::Retry { .. } => self.failed += 1,
             Settlement::Dead { .. } => self.dead += 1,
         }
@@ -259,6 +393,9 @@ fn tell(delivery: &Delivery, settlement: &Settlement, failures: u32) {
     match settlement {
         Settlement::Accepted { .. } => {
             info!(notifier, alert = id, kind, incident, attempts, "alert accepted");
+        }
+        Settlement::Diverted { by, .. } => {
+            info!(notifier, alert = id, kind, incident, attempts, by, "alert accepted by way of a fallback");
         }
         Settlement::Dead { error, .. } => {
             error!(notifier, alert = id, kind, incident, attempts, error, "alert given up; it is a dead letter now");

@@ -22,6 +22,15 @@ pub trait Outbox: Send + Sync + 'static {
         which: Which<'_>,
     ) -> impl Future<Output = Result<Next, StoreError>> + Send;
 
+    /// Further alerts that could go together with `delivery`: see [`Ledger::beside`](crate::store::Ledger::beside).
+    fn beside(
+        &self,
+        delivery: &Delivery,
+        now: WallTime,
+        which: Which<'_>,
+        most: usize,
+    ) -> impl Future<Output = Result<Vec<Delivery>, StoreError>> + Send;
+
     /// Records what became of one attempt; durable when it returns.
     fn settle(
         &self,
@@ -40,14 +49,31 @@ pub enum Which<'a> {
     AllBut(&'a HashSet<String>),
 }
 
+impl Which<'_> {
+    fn but(self) -> Option<HashSet<String>> {
+        match self {
+            Self::Due => None,
+            Self::AllBut(but) => Some(but.clone()),
+        }
+    }
+}
+
 impl Outbox for Keeper {
     async fn next(&self, notifier: &str, now: WallTime, which: Which<'_>) -> Result<Next, StoreError> {
         let notifier = notifier.to_owned();
-        let but = match which {
-            Which::Due => None,
-            Which::AllBut(but) => Some(but.clone()),
-        };
+        let but = which.but();
         self.run(move |ledger| ledger.next(&notifier, now, but.as_ref())).await
+    }
+
+    async fn beside(
+        &self,
+        delivery: &Delivery,
+        now: WallTime,
+        which: Which<'_>,
+        most: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let (delivery, but) = (delivery.clone(), which.but());
+        self.run(move |ledger| ledger.beside(&delivery, now, but.as_ref(), most)).await
     }
 
     async fn settle(&self, delivery: &Delivery, settlement: Settlement) -> Result<(), StoreError> {

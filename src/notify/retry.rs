@@ -53,9 +53,16 @@ impl Backoff {
     }
 }
 
-/// What to record about an attempt to make `delivery` that ended at `now` with `outcome`.
+/// What to record about an attempt to make `delivery` that ended at `now` with `outcome`. At `fallback` the time of a
+/// notifier comes that stands in, and so it is tried again then at the latest.
 #[must_use]
-pub fn settle(delivery: &Delivery, outcome: &Outcome, now: WallTime, retry_for: Duration, jitter: u16) -> Settlement {
+pub fn settle(
+    delivery: &Delivery,
+    outcome: &Outcome,
+    now: WallTime,
+    (retry_for, fallback): (Duration, Option<WallTime>),
+    jitter: u16,
+) -> Settlement {
     let attempts = delivery.attempts.saturating_add(1);
     let (wait, parked, error) = match outcome {
         Outcome::Accepted => return Settlement::Accepted { at: now },
@@ -69,7 +76,8 @@ pub fn settle(delivery: &Delivery, outcome: &Outcome, now: WallTime, retry_for: 
     if now >= end {
         return Settlement::Dead { at: now, error };
     }
-    Settlement::Retry { at: now.plus(wait).min(end), attempts, parked, error }
+    let at = now.plus(wait).min(end).min(fallback.unwrap_or(end));
+    Settlement::Retry { at, attempts, parked, error }
 }
 
 /// How much of a receiver's `Retry-After` is obeyed.
@@ -90,7 +98,7 @@ mod tests {
 
     fn delivery(attempts: u32) -> Delivery {
         let alert = alert(AlertKind::Opened, vec![]);
-        Delivery { notifier: "n".to_owned(), seq: 1, alert, attempts, queued: QUEUED }
+        Delivery { notifier: "n".to_owned(), seq: 1, alert, attempts, queued: QUEUED, parked: false }
     }
 
     fn down() -> Outcome {
@@ -103,7 +111,7 @@ mod tests {
 
     /// `attempts` before, the outcome, and what is to happen: `(parked, seconds to wait)`.
     fn waits(attempts: u32, outcome: &Outcome, parked: bool, secs: u64) {
-        let settled = settle(&delivery(attempts), outcome, QUEUED, RETRY_FOR, 0);
+        let settled = settle(&delivery(attempts), outcome, QUEUED, (RETRY_FOR, None), 0);
         let Settlement::Retry { at, attempts: counted, parked: is_parked, .. } = settled else {
             panic!("{settled:?}");
         };
@@ -132,13 +140,26 @@ mod tests {
         let end = QUEUED.plus(RETRY_FOR);
         let shortly_before = end.minus(Duration::from_millis(1));
         for outcome in [down(), down().after(Some(RETRY_FOR)), refused()] {
-            let last = settle(&delivery(9), &outcome, shortly_before, RETRY_FOR, 0);
+            let last = settle(&delivery(9), &outcome, shortly_before, (RETRY_FOR, None), 0);
             assert!(matches!(last, Settlement::Retry { at, .. } if at == end), "{last:?}");
             assert!(
-                matches!(settle(&delivery(9), &outcome, end, RETRY_FOR, 0), Settlement::Dead { at, .. } if at == end)
+                matches!(settle(&delivery(9), &outcome, end, (RETRY_FOR, None), 0), Settlement::Dead { at, .. } if at == end)
             );
         }
-        assert_eq!(settle(&delivery(9), &Outcome::Accepted, end, RETRY_FOR, 0), Settlement::Accepted { at: end });
+        assert_eq!(
+            settle(&delivery(9), &Outcome::Accepted, end, (RETRY_FOR, None), 0),
+            Settlement::Accepted { at: end }
+        );
+    }
+
+    #[test]
+    fn it_is_tried_again_when_a_fallbacks_time_comes() {
+        for (outcome, secs, expected) in [(refused(), 20, 20), (refused(), 90, 60), (down(), 20, 1)] {
+            let fallback = Some(QUEUED.plus(Duration::from_secs(secs)));
+            let settled = settle(&delivery(0), &outcome, QUEUED, (RETRY_FOR, fallback), 0);
+            let Settlement::Retry { at, .. } = settled else { panic!("{settled:?}") };
+            assert_eq!(at.since(QUEUED).as_secs(), expected);
+        }
     }
 
     #[test]
@@ -162,7 +183,7 @@ mod tests {
         fn no_time_is_too_odd(attempts: u32, now: i64, queued: i64, retry_for: u64, asked: u64, jitter: u16) {
             let delivery = Delivery { queued: WallTime(queued), ..delivery(attempts) };
             let outcome = down().after(Some(Duration::from_secs(asked)));
-            match settle(&delivery, &outcome, WallTime(now), Duration::from_millis(retry_for), jitter) {
+            match settle(&delivery, &outcome, WallTime(now), (Duration::from_millis(retry_for), None), jitter) {
                 Settlement::Retry { at, .. } => prop_assert!(at > WallTime(now)),
                 Settlement::Dead { at, .. } => prop_assert_eq!(at, WallTime(now)),
                 other => prop_assert!(false, "{other:?}"),

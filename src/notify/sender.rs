@@ -6,11 +6,12 @@
 use std::error::Error;
 use std::time::Duration;
 
+use super::format::{Letter, Unwritable};
 use super::sns::Sns;
 use super::stdout::Stdout;
 use super::webhook::Webhook;
 use crate::config::{self, Target};
-use crate::model::{Alert, WallTime};
+use crate::model::WallTime;
 
 /// Longest error text that is kept, in characters.
 const ERROR_MAX: usize = 300;
@@ -44,6 +45,20 @@ impl Outcome {
         match self {
             Self::Transient { error, .. } => Self::Transient { error, retry_after: pause },
             other => other,
+        }
+    }
+
+    /// The same, and what came of it by way of `notifier` besides.
+    pub(super) fn and_by(self, notifier: &str, other: &Self) -> Self {
+        let besides = match other {
+            Self::Accepted => return self,
+            Self::Transient { error, .. } | Self::Permanent { error } => error,
+        };
+        let both = |error: String| one_line(&format!("{error}; by way of {notifier}: {besides}"));
+        match self {
+            Self::Accepted => self,
+            Self::Transient { error, retry_after } => Self::Transient { error: both(error), retry_after },
+            Self::Permanent { error } => Self::Permanent { error: both(error) },
         }
     }
 
@@ -89,27 +104,44 @@ impl Sender {
         sns: impl FnOnce(&str) -> aws_sdk_sns::Client,
     ) -> Result<Self, BadNotifier> {
         Ok(match &notifier.target {
-            Target::Sns { topic_arn, region, format } => Self::Sns(Sns::new(topic_arn, *format, sns(region))),
+            Target::Sns { topic_arn, region, format } => Self::Sns(Sns::new(topic_arn, region, *format, sns(region))),
             Target::Webhook(webhook) => Self::Webhook(Box::new(Webhook::new(&notifier.name, webhook)?)),
             Target::Stdout => Self::Stdout(Stdout::new(&notifier.name)?),
         })
     }
 
-    /// Makes one attempt, at `now`, to hand `alert` over.
-    pub async fn send(&self, alert: &Alert, now: WallTime) -> Outcome {
+    /// Makes one attempt, at `now`, to hand `letter` over.
+    pub async fn send(&self, letter: &Letter<'_>, now: WallTime) -> Outcome {
         match self {
-            Self::Sns(sns) => sns.send(alert).await,
-            Self::Webhook(webhook) => webhook.send(alert, now).await,
-            Self::Stdout(stdout) => stdout.send(alert).await,
+            Self::Sns(sns) => sns.send(letter).await,
+            Self::Webhook(webhook) => webhook.send(letter, now).await,
+            Self::Stdout(stdout) => stdout.send(letter).await,
             #[cfg(test)]
-            Self::Scripted(script) => script.send(alert).await,
+            Self::Scripted(script) => script.send(letter).await,
         }
     }
 }
 
-/// The alert as JSON. Never fails for an [`Alert`], whose keys are all texts; an error would be one of this program.
-pub(super) fn json(alert: &Alert) -> Result<String, Outcome> {
-    serde_json::to_string(alert).map_err(|e| Outcome::permanent(format!("alert cannot be written as JSON: {e}")))
+impl Sender {
+    /// Whether several alerts may share one message: where people read it. Programs get each alert by itself, and so do
+    /// FIFO topics, whose order is by incident.
+    #[must_use]
+    pub(super) fn shares(&self) -> bool {
+        match self {
+            Self::Sns(sns) => sns.shares(),
+            Self::Webhook(webhook) => webhook.shares(),
+            Self::Stdout(_) => false,
+            #[cfg(test)]
+            Self::Scripted(script) => script.shares,
+        }
+    }
+}
+
+impl From<Unwritable> for Outcome {
+    /// It will be until somebody mends a template.
+    fn from(error: Unwritable) -> Self {
+        Self::permanent(with_causes(&error))
+    }
 }
 
 /// An error and its causes in one line, each cause once: many libraries repeat theirs.
@@ -167,6 +199,7 @@ mod tests {
             min_severity: Severity::Info,
             send_resolved: true,
             retry_for: Duration::from_secs(1),
+            fallback: None,
         };
         let stdout = Sender::new(&notifier(Target::Stdout), |_| panic!("no topic")).unwrap();
         assert!(matches!(stdout, Sender::Stdout(_)));

@@ -1,4 +1,4 @@
-//! An SNS topic: the alert as an e-mail that a person reads, or as JSON.
+//! An SNS topic: a mail that a person reads, or whatever else is configured.
 //!
 //! What SNS demands of subjects, attributes, sizes and FIFO topics is met here, so that no alert is refused for its
 //! form; what comes back is sorted into what heals by itself and what does not. Codes and limits are those of the
@@ -13,8 +13,8 @@ use aws_sdk_sns::operation::publish::PublishError;
 use aws_sdk_sns::types::MessageAttributeValue;
 use serde_json::Value;
 
-use super::sender::{Outcome, json, with_causes};
-use super::text::{subject, text};
+use super::format::{Letter, Message, message};
+use super::sender::{Outcome, with_causes};
 use crate::config::SnsFormat;
 use crate::model::{Alert, printable};
 
@@ -33,6 +33,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Publishes to one topic.
 pub struct Sns {
     topic_arn: String,
+    region: String,
     format: SnsFormat,
     client: Client,
 }
@@ -44,29 +45,25 @@ impl std::fmt::Debug for Sns {
 }
 
 impl Sns {
-    pub(super) fn new(topic_arn: &str, format: SnsFormat, client: Client) -> Self {
-        Self { topic_arn: topic_arn.to_owned(), format, client }
+    pub(super) fn new(topic_arn: &str, region: &str, format: SnsFormat, client: Client) -> Self {
+        Self { topic_arn: topic_arn.to_owned(), region: region.to_owned(), format, client }
     }
 
-    pub(super) async fn send(&self, alert: &Alert) -> Outcome {
-        let attributes = attributes(alert);
-        let room = MESSAGE_MAX - size(&attributes);
-        let message = match self.format {
-            SnsFormat::Text => Ok(cut(text(alert), room)),
-            SnsFormat::Json => fitting_json(alert, room),
-        };
-        let message = match message {
+    pub(super) async fn send(&self, letter: &Letter<'_>) -> Outcome {
+        let alert = letter.alert;
+        let attributes = attributes(letter);
+        let Message { subject, text } = match self.message(letter, MESSAGE_MAX - size(&attributes)) {
             Ok(message) => message,
             Err(outcome) => return outcome,
         };
-        let mut publish = self.client.publish().topic_arn(&self.topic_arn).message(message).subject(subject(alert));
+        let mut publish = self.client.publish().topic_arn(&self.topic_arn).message(text).subject(subject);
         for (name, value) in attributes {
             match MessageAttributeValue::builder().data_type("String").string_value(value).build() {
                 Ok(value) => publish = publish.message_attributes(name, value),
                 Err(error) => return Outcome::permanent(with_causes(&error)),
             }
         }
-        if self.topic_arn.ends_with(".fifo") {
+        if self.is_fifo() {
             publish = publish.message_group_id(fifo_id(&alert.incident)).message_deduplication_id(fifo_id(&alert.id));
         }
         match tokio::time::timeout(TIMEOUT, publish.send()).await {
@@ -75,16 +72,38 @@ impl Sns {
             Err(_) => Outcome::transient(format!("no answer from SNS within {} seconds", TIMEOUT.as_secs())),
         }
     }
+
+    pub(super) fn shares(&self) -> bool {
+        self.format == SnsFormat::Text && !self.is_fifo()
+    }
+
+    fn is_fifo(&self) -> bool {
+        self.topic_arn.ends_with(".fifo")
+    }
+
+    /// The message in at most `room` bytes.
+    fn message(&self, letter: &Letter<'_>, room: usize) -> Result<Message, Outcome> {
+        let Message { subject, text } = message(self.format, letter, &self.topic_arn, &self.region)?;
+        let text = match self.format {
+            SnsFormat::Text => cut(text, room),
+            SnsFormat::Json => fitting_json(letter.alert, text, room)?,
+            // Made of a few bounded texts.
+            SnsFormat::CloudWatchAlarm | SnsFormat::AmazonQ => sendable(text),
+        };
+        Ok(Message { subject, text })
+    }
 }
 
 /// What subscriptions can filter by, and the id by which a receiver knows a repetition. SNS refuses empty values.
-fn attributes(alert: &Alert) -> Vec<(&'static str, String)> {
+fn attributes(letter: &Letter<'_>) -> Vec<(&'static str, String)> {
+    let (alert, id) = (letter.alert, letter.id());
     let all = [
-        ("id", alert.id.as_str()),
+        ("id", id.as_ref()),
         ("kind", alert.kind.word()),
         ("severity", alert.rule.severity.word()),
         ("rule", alert.rule.name.as_str()),
         ("incident", alert.incident.as_str()),
+        ("fallback_for", letter.fallback_for.unwrap_or_default()),
     ];
     let valid = all.into_iter().map(|(name, value)| (name, printable(value, ATTRIBUTE_MAX)));
     valid.filter(|(_, value)| !value.is_empty()).collect()
@@ -106,26 +125,26 @@ fn cut(mut text: String, room: usize) -> String {
 
 /// The alert as JSON. Lists are split long before they come near this limit; should one not fit all the same, for its
 /// endless names say, it is sent with as many accesses as do, and `accesses_cut` says how many are left out here.
-fn fitting_json(alert: &Alert, room: usize) -> Result<String, Outcome> {
-    let mut message = sendable(json(alert)?);
+fn fitting_json(alert: &Alert, whole: String, room: usize) -> Result<String, Outcome> {
+    let mut message = sendable(whole);
     let mut kept = alert.accesses.len();
     while message.len() > room {
         if kept == 0 {
             return Err(Outcome::permanent(format!("alert is larger than the {MESSAGE_MAX} bytes that SNS takes")));
         }
         kept /= 2;
-        message = sendable(shortened(alert, kept)?);
+        message = sendable(shortened(alert, kept));
     }
     Ok(message)
 }
 
-fn shortened(alert: &Alert, kept: usize) -> Result<String, Outcome> {
+fn shortened(alert: &Alert, kept: usize) -> String {
     let short = Alert { accesses: alert.accesses.iter().take(kept).cloned().collect(), ..alert.clone() };
     let mut value = serde_json::to_value(short).unwrap_or_default();
     if let Value::Object(object) = &mut value {
         object.insert("accesses_cut".to_owned(), Value::from(alert.accesses.len() - kept));
     }
-    Ok(value.to_string())
+    value.to_string()
 }
 
 /// SNS takes no characters that XML does not have. JSON escapes all of those by itself except these two, which can only
@@ -223,10 +242,14 @@ mod tests {
     /// What is published for `alert`.
     async fn published(topic: &str, format: SnsFormat, alert: &Alert) -> HashMap<String, String> {
         let (client, published) = service(200, ACCEPTED).await;
-        assert_eq!(Sns::new(topic, format, client).send(alert).await, Outcome::Accepted);
+        assert_eq!(Sns::new(topic, "us-east-2", format, client).send(&Letter::of(alert)).await, Outcome::Accepted);
         let mut published = published.lock().unwrap();
         assert_eq!(published.len(), 1);
         published.remove(0)
+    }
+
+    fn json(alert: &Alert) -> String {
+        serde_json::to_string(alert).unwrap()
     }
 
     fn opened() -> Alert {
@@ -238,8 +261,8 @@ mod tests {
         let form = published(TOPIC, SnsFormat::Text, &opened()).await;
         assert_eq!(form["Action"], "Publish");
         assert_eq!(form["TopicArn"], TOPIC);
-        assert_eq!(form["Subject"], subject(&opened()));
-        assert_eq!(form["Message"], text(&opened()));
+        assert_eq!(form["Subject"], crate::notify::subject(&opened()));
+        assert_eq!(form["Message"], crate::notify::text(&opened()));
         let attributes: HashMap<_, _> = (1..=5)
             .map(|n| {
                 let key = format!("MessageAttributes.entry.{n}");
@@ -283,7 +306,7 @@ mod tests {
         let mut alert = opened();
         alert.rule.name = String::new();
         alert.incident = "a\nb".to_owned();
-        let attributes = attributes(&alert);
+        let attributes = attributes(&Letter::of(&alert));
         assert!(attributes.iter().all(|(name, _)| *name != "rule"));
         assert!(attributes.contains(&("incident", "a?b".to_owned())));
     }
@@ -298,21 +321,21 @@ mod tests {
     #[test]
     fn a_list_that_is_too_long_is_sent_in_part_and_says_so() {
         let big = alert(AlertKind::Opened, (0..500).map(access).collect());
-        let message = fitting_json(&big, 100_000).unwrap();
+        let message = fitting_json(&big, json(&big), 100_000).unwrap();
         assert!(message.len() <= 100_000);
         let value: Value = serde_json::from_str(&message).unwrap();
         let kept = value["accesses"].as_array().unwrap().len();
         assert!(kept > 0);
         assert_eq!(value["accesses_cut"], 500 - kept);
         assert_eq!((&value["id"], &value["accesses_total"]), (&Value::from(big.id.as_str()), &Value::from(500)));
-        assert!(matches!(fitting_json(&big, 100), Err(Outcome::Permanent { .. })));
+        assert!(matches!(fitting_json(&big, json(&big), 100), Err(Outcome::Permanent { .. })));
     }
 
     #[test]
     fn characters_that_xml_does_not_have_are_escaped() {
         let mut alert = opened();
         alert.incident = "\u{0}\u{1b}\u{fffe}\u{ffff}".to_owned();
-        let message = fitting_json(&alert, MESSAGE_MAX).unwrap();
+        let message = fitting_json(&alert, json(&alert), MESSAGE_MAX).unwrap();
         assert!(!message.contains(|c: char| c < ' ' || c == '\u{fffe}' || c == '\u{ffff}'));
         assert_eq!(serde_json::from_str::<Alert>(&message).unwrap(), alert);
     }
@@ -323,7 +346,7 @@ mod tests {
              <Code>{code}</Code><Message>because</Message></Error><RequestId>0</RequestId></ErrorResponse>"
         );
         let (client, published) = service(status, &error).await;
-        let outcome = Sns::new(TOPIC, SnsFormat::Text, client).send(&opened()).await;
+        let outcome = Sns::new(TOPIC, "us-east-2", SnsFormat::Text, client).send(&Letter::of(&opened())).await;
         assert_eq!(published.lock().unwrap().len(), 1, "the outbox retries, not the SDK");
         outcome
     }
@@ -370,7 +393,7 @@ mod tests {
     async fn answers_that_are_none_are_judged_by_their_status() {
         for (status, transient) in [(502, true), (500, true), (400, false), (200, true)] {
             let (client, _) = service(status, "<html>").await;
-            let outcome = Sns::new(TOPIC, SnsFormat::Text, client).send(&opened()).await;
+            let outcome = Sns::new(TOPIC, "us-east-2", SnsFormat::Text, client).send(&Letter::of(&opened())).await;
             assert_eq!(matches!(outcome, Outcome::Transient { .. }), transient, "{status} {outcome:?}");
         }
     }
@@ -380,7 +403,8 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        let outcome = Sns::new(TOPIC, SnsFormat::Text, client(&endpoint)).send(&opened()).await;
+        let outcome =
+            Sns::new(TOPIC, "us-east-2", SnsFormat::Text, client(&endpoint)).send(&Letter::of(&opened())).await;
         assert!(matches!(outcome, Outcome::Transient { .. }), "{outcome:?}");
 
         #[derive(Debug)]
@@ -396,7 +420,8 @@ mod tests {
         }
         let (with_credentials, _) = service(200, ACCEPTED).await;
         let config = with_credentials.config().to_builder().credentials_provider(None).build();
-        let outcome = Sns::new(TOPIC, SnsFormat::Text, Client::from_conf(config)).send(&opened()).await;
+        let outcome =
+            Sns::new(TOPIC, "us-east-2", SnsFormat::Text, Client::from_conf(config)).send(&Letter::of(&opened())).await;
         assert!(matches!(&outcome, Outcome::Transient { error, .. } if error.contains("no role here")), "{outcome:?}");
     }
 }

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::sender::{BadNotifier, Outcome, json};
-use crate::model::Alert;
+use super::format::Letter;
+use super::sender::{BadNotifier, Outcome};
 
 /// How long one line may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,10 +48,10 @@ impl Stdout {
         Self { out: Arc::new(Mutex::new(Lines { to: Box::new(writer), torn: false })) }
     }
 
-    pub(super) async fn send(&self, alert: &Alert) -> Outcome {
-        let line = match json(alert) {
-            Ok(json) => json + "\n",
-            Err(outcome) => return outcome,
+    pub(super) async fn send(&self, letter: &Letter<'_>) -> Outcome {
+        let line = match line(letter) {
+            Ok(line) => line,
+            Err(error) => return Outcome::permanent(format!("alert cannot be written as JSON: {error}")),
         };
         let (done, written) = oneshot::channel();
         let out = Arc::clone(&self.out);
@@ -70,6 +70,21 @@ impl Stdout {
             Err(_) => Outcome::transient("standard output takes no more"),
         }
     }
+}
+
+/// The alert as JSON. A line has no headers, so what stands in for another notifier says so in a key of its own.
+fn line(letter: &Letter<'_>) -> Result<String, serde_json::Error> {
+    let json = match letter.fallback_for {
+        None => serde_json::to_string(letter.alert)?,
+        Some(notifier) => {
+            let mut value = serde_json::to_value(letter.alert)?;
+            if let Some(keys) = value.as_object_mut() {
+                keys.insert("fallback_for".to_owned(), notifier.into());
+            }
+            value.to_string()
+        }
+    };
+    Ok(json + "\n")
 }
 
 fn write(out: &Mutex<Lines>, line: &str) -> io::Result<()> {
@@ -93,8 +108,8 @@ mod tests {
     use std::io::{BufRead, BufReader, Read};
 
     use super::*;
-    use crate::model::AlertKind;
     use crate::model::fixture::{access, alert};
+    use crate::model::{Alert, AlertKind};
 
     fn opened() -> Alert {
         alert(AlertKind::Opened, vec![access(0)])
@@ -105,7 +120,7 @@ mod tests {
         let (mut reader, writer) = io::pipe().unwrap();
         let stdout = Stdout::to(writer);
         for _ in 0..2 {
-            assert_eq!(stdout.send(&opened()).await, Outcome::Accepted);
+            assert_eq!(stdout.send(&Letter::of(&opened())).await, Outcome::Accepted);
         }
         drop(stdout);
         let mut text = String::new();
@@ -124,7 +139,7 @@ mod tests {
         let sends: Vec<_> = (0..8)
             .map(|_| {
                 let (stdout, big) = (Arc::clone(&stdout), big.clone());
-                tokio::spawn(async move { stdout.send(&big).await })
+                tokio::spawn(async move { stdout.send(&Letter::of(&big)).await })
             })
             .collect();
         let mut accepted = 0;
@@ -141,7 +156,9 @@ mod tests {
     async fn a_broken_pipe_is_a_failure_that_may_heal() {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
-        let Outcome::Transient { error, .. } = Stdout::to(writer).send(&opened()).await else { panic!("accepted") };
+        let Outcome::Transient { error, .. } = Stdout::to(writer).send(&Letter::of(&opened())).await else {
+            panic!("accepted")
+        };
         assert!(error.starts_with("cannot write to standard output: "), "{error}");
     }
 
@@ -167,8 +184,8 @@ mod tests {
     async fn a_line_after_a_torn_one_stands_by_itself() {
         let taken = Arc::default();
         let stdout = Stdout::to(Full { taken: Arc::clone(&taken), answers: vec![0, 10] });
-        assert!(matches!(stdout.send(&opened()).await, Outcome::Transient { .. }));
-        assert_eq!(stdout.send(&opened()).await, Outcome::Accepted);
+        assert!(matches!(stdout.send(&Letter::of(&opened())).await, Outcome::Transient { .. }));
+        assert_eq!(stdout.send(&Letter::of(&opened())).await, Outcome::Accepted);
         let text = String::from_utf8(taken.lock().unwrap().clone()).unwrap();
         assert_eq!(text, format!("{{\"schema\":\n{}\n", serde_json::to_string(&opened()).unwrap()));
     }
@@ -192,8 +209,8 @@ mod tests {
     async fn a_reader_that_stopped_reading_holds_up_nobody() {
         let (go_on, stuck) = std::sync::mpsc::channel();
         let stdout = Stdout::to(Stuck(stuck));
-        assert_eq!(stdout.send(&opened()).await, Outcome::transient("standard output takes no more"));
-        let again = stdout.send(&opened()).await;
+        assert_eq!(stdout.send(&Letter::of(&opened())).await, Outcome::transient("standard output takes no more"));
+        let again = stdout.send(&Letter::of(&opened())).await;
         let Outcome::Transient { error, .. } = again else { panic!("accepted") };
         assert!(error.contains("still being written") || error.contains("takes no more"), "{error}");
         drop(go_on);

@@ -1,4 +1,4 @@
-//! A webhook: the alert as JSON in one POST, signed as Standard Webhooks has it.
+//! A webhook: one POST in whatever format is configured, signed as Standard Webhooks has it.
 //!
 //! One attempt lasts at most the configured time, from the name lookup to the end of the answer, however slowly or
 //! endlessly the receiver answers: the status decides, and of the body only a little is read, for the error text.
@@ -12,9 +12,10 @@ use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response, StatusCode, Url};
 use sha2::Sha256;
 
-use super::sender::{BadNotifier, Outcome, json, with_causes};
-use crate::config;
-use crate::model::{Alert, WallTime};
+use super::format::{Letter, body};
+use super::sender::{BadNotifier, Outcome, with_causes};
+use crate::config::{self, WebhookFormat};
+use crate::model::WallTime;
 
 /// How much of an answer is read, in bytes.
 const ANSWER_MAX: usize = 4096;
@@ -22,10 +23,14 @@ const ANSWER_MAX: usize = 4096;
 /// How long the body of an answer is waited for once its status is known.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
 
+/// Names the notifier that has not taken the alert, where this one stands in for it.
+const FALLBACK_FOR: &str = "secretwatch-fallback-for";
+
 /// Posts alerts to one URL.
 pub struct Webhook {
     client: Client,
     url: Url,
+    format: WebhookFormat,
     headers: HeaderMap,
     /// The keyed hash, before any text.
     key: Option<Hmac<Sha256>>,
@@ -53,22 +58,31 @@ impl Webhook {
             .map_err(|e| BadNotifier::new(notifier, "no HTTPS client could be made", Some(e.without_url().into())))?;
         let key = webhook.signing_secret.as_deref().map(Hmac::new_from_slice).transpose();
         let key = key.map_err(|e| BadNotifier::new(notifier, "the signing secret is no key", Some(e.into())))?;
-        Ok(Self { client, url: webhook.url.clone(), headers: headers(notifier, &webhook.headers)?, key })
+        let (url, format) = (webhook.url.clone(), webhook.format.clone());
+        Ok(Self { client, url, format, headers: headers(notifier, &webhook.headers)?, key })
     }
 
-    pub(super) async fn send(&self, alert: &Alert, now: WallTime) -> Outcome {
-        let body = match json(alert) {
+    pub(super) async fn send(&self, letter: &Letter<'_>, now: WallTime) -> Outcome {
+        let body = match body(&self.format, letter) {
             Ok(body) => body,
-            Err(outcome) => return outcome,
+            Err(error) => return error.into(),
         };
-        let headers = match self.signed(&alert.id, now, &body) {
-            Some(headers) => headers,
-            None => return Outcome::permanent("alert id cannot be a header"),
-        };
-        match self.client.post(self.url.clone()).headers(headers).body(body).send().await {
+        let headers = self.signed(&letter.id(), now, &body.text).and_then(|mut headers| {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(&body.content_type).ok()?);
+            if let Some(notifier) = letter.fallback_for {
+                headers.insert(FALLBACK_FOR, HeaderValue::from_str(notifier).ok()?);
+            }
+            Some(headers)
+        });
+        let Some(headers) = headers else { return Outcome::permanent("alert id cannot be a header") };
+        match self.client.post(self.url.clone()).headers(headers).body(body.text).send().await {
             Ok(response) => judge(response, now).await,
             Err(error) => Outcome::transient(with_causes(&error.without_url())),
         }
+    }
+
+    pub(super) fn shares(&self) -> bool {
+        matches!(self.format, WebhookFormat::Slack | WebhookFormat::Teams)
     }
 
     /// The configured headers and those of Standard Webhooks: `webhook-id`, which stays the same however often the
@@ -91,7 +105,6 @@ impl Webhook {
 
 fn headers(notifier: &str, configured: &[(String, String)]) -> Result<HeaderMap, BadNotifier> {
     let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     for (name, value) in configured {
         let bad = |e: Box<dyn std::error::Error + Send + Sync>| {
             BadNotifier::new(notifier, "one of its headers is not valid in HTTP", Some(e))
@@ -167,8 +180,8 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::model::AlertKind;
     use crate::model::fixture::{START, access, alert};
+    use crate::model::{Alert, AlertKind};
 
     const NOW: WallTime = WallTime(1_779_907_800_900);
 
@@ -210,7 +223,13 @@ mod tests {
     }
 
     fn settings(url: Url) -> config::Webhook {
-        config::Webhook { url, headers: vec![], timeout: Duration::from_secs(10), signing_secret: None }
+        config::Webhook {
+            url,
+            format: WebhookFormat::Json,
+            headers: vec![],
+            timeout: Duration::from_secs(10),
+            signing_secret: None,
+        }
     }
 
     fn opened() -> Alert {
@@ -218,7 +237,7 @@ mod tests {
     }
 
     async fn outcome(url: Url) -> Outcome {
-        Webhook::new("chat", &settings(url)).unwrap().send(&opened(), NOW).await
+        Webhook::new("chat", &settings(url)).unwrap().send(&Letter::of(&opened()), NOW).await
     }
 
     async fn answered<R: IntoResponse>(answer: impl Fn() -> R + Clone + Send + Sync + 'static) -> Outcome {
@@ -280,7 +299,7 @@ mod tests {
     async fn a_receiver_that_does_not_answer_is_left_in_time() {
         let url = serve(Router::new().route("/hook", post(std::future::pending::<()>))).await;
         let settings = config::Webhook { timeout: Duration::from_millis(50), ..settings(url) };
-        let outcome = Webhook::new("chat", &settings).unwrap().send(&opened(), NOW).await;
+        let outcome = Webhook::new("chat", &settings).unwrap().send(&Letter::of(&opened()), NOW).await;
         assert!(matches!(&outcome, Outcome::Transient { error, .. } if error.contains("timed out")), "{outcome:?}");
     }
 
@@ -298,7 +317,7 @@ mod tests {
         let url = Url::parse(&format!("http://{}/hook?token=hunter2", listener.local_addr().unwrap())).unwrap();
         drop(listener);
         let webhook = Webhook::new("chat", &settings(url)).unwrap();
-        let outcome = webhook.send(&opened(), NOW).await;
+        let outcome = webhook.send(&Letter::of(&opened()), NOW).await;
         assert!(matches!(outcome, Outcome::Transient { .. }), "{outcome:?}");
         for shown in [format!("{outcome:?}"), format!("{webhook:?}")] {
             assert!(!shown.contains("hunter2") && !shown.contains("/hook"), "{shown}");
@@ -311,7 +330,7 @@ mod tests {
         let headers = vec![("x-team".to_owned(), "sec".to_owned()), ("webhook-id".to_owned(), "forged".to_owned())];
         let settings = config::Webhook { headers, signing_secret: Some(b"key".to_vec()), ..settings(url) };
         let webhook = Webhook::new("chat", &settings).unwrap();
-        assert_eq!(webhook.send(&opened(), NOW).await, Outcome::Accepted);
+        assert_eq!(webhook.send(&Letter::of(&opened()), NOW).await, Outcome::Accepted);
 
         let (headers, body) = requests.lock().unwrap().pop().unwrap();
         let id = opened().id;

@@ -420,12 +420,19 @@ pub struct AlertSight {
     pub incident: String,
     /// What it says.
     pub kind: AlertKind,
+    /// The rule's name.
+    pub rule: String,
+    /// How grave it is.
+    pub severity: Severity,
     /// When it was decided.
     pub decided: WallTime,
     /// How many accesses it holds.
     pub accesses: u64,
     /// Its summary.
     pub summary: String,
+    /// The silence because of which it was sent to nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silenced: Option<String>,
     /// Where it stands with each notifier.
     pub notifiers: Vec<Stand>,
 }
@@ -449,6 +456,9 @@ pub enum Standing {
         at: WallTime,
         /// How often it was tried.
         attempts: u32,
+        /// The fallback that has accepted it in this one's place.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
     /// It is in the outbox.
     Waiting {
@@ -473,6 +483,11 @@ pub enum Standing {
         attempts: u32,
         /// What the last attempt met with.
         error: Option<String>,
+    },
+    /// It was not sent to anybody, as somebody wished.
+    Silenced {
+        /// The silence's id.
+        silence: String,
     },
     /// It would be sent there: nothing is, where files are explained.
     Meant,

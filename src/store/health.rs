@@ -48,6 +48,12 @@ pub struct Waiting {
 }
 
 impl Ledger {
+    /// When time was last let pass, which whoever keeps the ledger does every few seconds.
+    #[must_use]
+    pub fn ticked(&self) -> WallTime {
+        self.ticked
+    }
+
     /// How well the work goes.
     pub fn health(&self) -> Result<Health, StoreError> {
         // False comes before true, and none before any time.

@@ -101,7 +101,9 @@ impl Keeper {
     #[must_use]
     pub fn queued(&self) -> watch::Receiver<()> {
         let (bell, queued) = watch::channel(());
-        self.bells.lock().unwrap_or_else(PoisonError::into_inner).push(bell);
+        let mut bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        bells.retain(|bell| !bell.is_closed());
+        bells.push(bell);
         queued
     }
 }

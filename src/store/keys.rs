@@ -26,6 +26,7 @@
 //! | `c` account 0 region | [`SourceRow`](super::SourceRow) | a source's coverage, and how late its events became visible |
 //! | `h` memory:8 combination:16 | first:8 last:8, repeated | when rules with `first_seen` saw a combination, as runs |
 //! | `l` allowance:8 | [`AllowanceRow`](super::AllowanceRow) | how an entry of the allow-list was used |
+//! | `x` id | [`Silence`](super::Silence) | which alerts are not to be sent |
 //! | `u` seen:8 hash:8 | [`UnreadableRow`](super::UnreadableRow) | records that made no sense |
 
 use crate::detect::{AllowId, GroupId, IncidentId, MemoryId, RuleId};
@@ -55,6 +56,7 @@ pub(super) const RULE: u8 = b'r';
 pub(super) const SOURCE: u8 = b'c';
 pub(super) const SIGHTINGS: u8 = b'h';
 pub(super) const ALLOWANCE: u8 = b'l';
+pub(super) const SILENCE: u8 = b'x';
 pub(super) const UNREADABLE: u8 = b'u';
 
 /// A key being put together.
@@ -163,6 +165,10 @@ pub(super) fn sightings(memory: MemoryId, combination: &[u8; 16]) -> Vec<u8> {
 
 pub(super) fn allowance(id: AllowId) -> Vec<u8> {
     Key::of(ALLOWANCE).bytes(&id.0).end()
+}
+
+pub(super) fn silence(id: &str) -> Vec<u8> {
+    Key::of(SILENCE).text(id).end()
 }
 
 pub(super) fn alert_of(incident: &str, seq: u64) -> Vec<u8> {

@@ -445,6 +445,12 @@ pub(super) fn lock_if_any(state_dir: &Path) -> Result<Option<File>, StoreError> 
     }
 }
 
+/// Whether somebody holds the store in `state_dir` at this moment.
+#[must_use]
+pub fn is_in_use(state_dir: &Path) -> bool {
+    File::open(state_dir.join(LOCK)).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 fn hold(file: File, state_dir: &Path) -> Result<File, StoreError> {
     let deadline = Instant::now() + LETTING_GO;
     loop {

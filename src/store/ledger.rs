@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use super::kv::{Kv, Writes};
 use super::rows::{self, AllowanceRow, RuleRow, SourceRow};
+use super::silences::Hush;
 use super::{SimulatedDisk, StoreError, keys};
 use crate::detect::{Allowance, Incident, IncidentId, MemoryId, Rule, RuleId, Trouble};
 use crate::model::{EventTime, Severity, WallTime};
@@ -102,6 +103,8 @@ pub struct Ledger {
     pub(super) sources: BTreeMap<SourceId, SourceRow>,
     /// How the allowances were used, in their order.
     pub(super) allowances: Vec<AllowanceRow>,
+    /// The oldest first.
+    pub(super) silences: Vec<Hush>,
     pub(super) next_seq: u64,
     /// Where watching begins in a store that was renewed, while it is being opened for the first time.
     beginning: Option<EventTime>,
@@ -160,9 +163,22 @@ impl Ledger {
         Ok(ledger)
     }
 
+    /// Goes by other settings from now on, as if it were opened anew, without letting go of the store in between. After
+    /// an error it is of no use any more.
+    pub fn reconfigure(&mut self, settings: LedgerSettings, now: WallTime) -> Result<(), StoreError> {
+        self.flush()?;
+        let kv = std::mem::replace(&mut self.kv, Kv::memory());
+        let mut troubles = std::mem::take(&mut self.troubles);
+        *self = Self::over(kv, settings, now)?;
+        // What is known of a source that is still read; the rest would be told as its last trouble for ever.
+        troubles.retain(|source, _| self.sources.contains_key(source));
+        self.troubles = troubles;
+        Ok(())
+    }
+
     /// One that has not looked at its rows yet.
     pub(super) fn blank(kv: Kv, settings: LedgerSettings, now: WallTime) -> Result<Self, StoreError> {
-        Ok(Self {
+        let mut ledger = Self {
             next_seq: last_seq(&kv)?.map_or(0, |seq| seq + 1),
             beginning: beginning(&kv)?,
             kv,
@@ -171,13 +187,16 @@ impl Ledger {
             open: BTreeMap::new(),
             sources: BTreeMap::new(),
             allowances: Vec::new(),
+            silences: Vec::new(),
             troubles: BTreeMap::new(),
             queued: 0,
             unsynced: false,
             lazy: false,
             flushed: now,
             ticked: now,
-        })
+        };
+        ledger.load_silences()?;
+        Ok(ledger)
     }
 
     /// Makes everything written so far durable, if any of it has to be before somebody is told. Returns how many deliveries that has put into outboxes.

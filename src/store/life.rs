@@ -9,7 +9,8 @@ use super::kv::{MAX_VALUE, Writes};
 use super::ledger::{Ledger, Troubles};
 use super::rows::{self, AlertRow, Blindness, DeliveryRow, Pending, RuleRow};
 use crate::detect::{
-    Change, Incident, IncidentId, Rule, RuleCard, State, Trouble, about_source, compose, episode_id, resolved,
+    Change, Incident, IncidentId, Rule, RuleCard, State, Trouble, about_source, about_test, compose, episode_id,
+    resolved,
 };
 use crate::model::{Access, Alert, AlertKind, EventTime, Span, WallTime};
 use crate::trail::SourceId;
@@ -274,6 +275,9 @@ impl Ledger {
 
     /// Writes `alert` down and puts it into the outboxes of those who are to hear it.
     fn queue(&mut self, alert: &Alert, audience: &Audience<'_>, writes: &mut Writes) -> Result<(), StoreError> {
+        if let Some(silence) = self.silenced(alert, writes)? {
+            return self.record(alert, Vec::new(), Some(silence), writes);
+        }
         let names = self
             .settings
             .recipients
@@ -286,7 +290,7 @@ impl Ledger {
             .filter(|recipient| alert.kind != AlertKind::Resolved || recipient.send_resolved)
             .map(|recipient| recipient.name.clone())
             .collect();
-        self.queue_for(alert, names, writes)
+        self.record(alert, names, None, writes)
     }
 
     /// The same for an alert about the daemon itself.
@@ -294,7 +298,23 @@ impl Ledger {
         self.queue(alert, &Audience::Everybody, writes)
     }
 
-    fn queue_for(&mut self, alert: &Alert, names: Vec<String>, writes: &mut Writes) -> Result<(), StoreError> {
+    /// Queues a test alert for the notifiers `names`, however mild it is, and returns its id.
+    pub fn queue_test(&mut self, names: &[String], now: WallTime) -> Result<String, StoreError> {
+        let alert = about_test(self.next_seq, now);
+        let mut writes = Writes::default();
+        self.record(&alert, names.to_vec(), None, &mut writes)?;
+        self.write(writes)?;
+        Ok(alert.id)
+    }
+
+    /// Writes `alert` down, queued for the notifiers `names`.
+    pub(super) fn record(
+        &mut self,
+        alert: &Alert,
+        names: Vec<String>,
+        silenced: Option<String>,
+        writes: &mut Writes,
+    ) -> Result<(), StoreError> {
         let seq = self.next_seq;
         self.next_seq += 1;
         let body = if names.is_empty() { Vec::new() } else { rows::encode(alert)? };
@@ -304,7 +324,7 @@ impl Ledger {
         for name in &names {
             writes.put(keys::queue(name).number(seq).end(), rows::encode(&delivery)?);
         }
-        let row = AlertRow::new(alert, names, parts.len());
+        let row = AlertRow::new(alert, names, silenced, parts.len());
         writes.put(keys::numbered(keys::ALERT, seq).end(), rows::encode(&row)?);
         writes.put(keys::alert_of(&alert.incident, seq), Vec::new());
         for (part, bytes) in parts.enumerate() {

@@ -16,6 +16,9 @@ use crate::model::{Alert, WallTime};
 /// No receiver is left alone for longer than this between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(2 * 3600);
 
+/// Rows that are looked at for alerts that could share a message: a storm shows in the first of them.
+const LOOKED_AT: usize = 500;
+
 /// What an outbox has to offer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
@@ -40,6 +43,8 @@ pub struct Delivery {
     pub attempts: u32,
     /// When it was queued; `retry_for` counts from here.
     pub queued: WallTime,
+    /// It was refused before, rather than not reached.
+    pub parked: bool,
 }
 
 /// What became of one attempt.
@@ -49,6 +54,13 @@ pub enum Settlement {
     Accepted {
         /// When.
         at: WallTime,
+    },
+    /// A notifier that stands in for this one has it; the next alert of its chain may go.
+    Diverted {
+        /// When.
+        at: WallTime,
+        /// Which one.
+        by: String,
     },
     /// It stays at the head of its chain.
     Retry {
@@ -100,6 +112,45 @@ impl Ledger {
         }
     }
 
+    /// Further alerts that could go to `notifier` at `now` together with `delivery`, which is its next: the heads of other
+    /// chains that are due and were never refused, of the same rule, kind and severity; at most so many, oldest first.
+    pub fn beside(
+        &self,
+        delivery: &Delivery,
+        now: WallTime,
+        but: Option<&HashSet<String>>,
+        most: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let Delivery { notifier, alert, .. } = delivery;
+        let mut seen: HashSet<String> = HashSet::from([alert.incident.clone()]);
+        let mut found = Vec::new();
+        for row in self.kv.prefix(&keys::queue(notifier).end()).take(LOOKED_AT) {
+            if found.len() >= most {
+                break;
+            }
+            let (key, value) = row?;
+            let row: DeliveryRow = rows::decode(&key, &value)?;
+            if !seen.insert(row.incident.clone()) || row.parked {
+                continue;
+            }
+            let row = due_by(row, now);
+            let waits = but.map_or(row.next_at > now, |but| but.contains(&row.incident));
+            if !waits && self.is_like(&key, alert)? {
+                found.push(self.delivery(notifier, &key, row)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether the alert of an outbox row is of the same rule, kind and severity as `alert`.
+    fn is_like(&self, key: &[u8], alert: &Alert) -> Result<bool, StoreError> {
+        let Some(seq) = queue_key(key).1 else { return Ok(false) };
+        let key = keys::numbered(keys::ALERT, seq).end();
+        let Some(value) = self.kv.row(&key)? else { return Ok(false) };
+        let AlertRow { rule, kind, severity, .. } = rows::decode(&key, &value)?;
+        Ok((rule.as_str(), kind, severity) == (alert.rule.name.as_str(), alert.kind, alert.rule.severity))
+    }
+
     /// Records what became of one attempt. The alert's text goes once nobody can need it again.
     pub fn settle(&mut self, delivery: &Delivery, settlement: &Settlement) -> Result<(), StoreError> {
         let Delivery { notifier, seq, .. } = delivery;
@@ -120,9 +171,12 @@ impl Ledger {
                 writes.put(key, rows::encode(&row)?);
                 return self.write(writes);
             }
-            Settlement::Accepted { at } => FateRow { accepted: Some(*at), dead: None, attempts, error: None },
+            Settlement::Accepted { at } => FateRow { accepted: Some(*at), by: None, dead: None, attempts, error: None },
+            Settlement::Diverted { at, by } => {
+                FateRow { accepted: Some(*at), by: Some(by.clone()), dead: None, attempts, error: row.error }
+            }
             Settlement::Dead { at, error } => {
-                FateRow { accepted: None, dead: Some(*at), attempts, error: Some(error.clone()) }
+                FateRow { accepted: None, by: None, dead: Some(*at), attempts, error: Some(error.clone()) }
             }
         };
         writes.remove(key);
@@ -170,7 +224,8 @@ impl Ledger {
             body.extend_from_slice(&part?.1);
         }
         let alert: Alert = rows::decode(key, &body)?;
-        Ok(Delivery { notifier: notifier.to_owned(), seq, alert, attempts: row.attempts, queued: row.queued })
+        let DeliveryRow { attempts, queued, parked, .. } = row;
+        Ok(Delivery { notifier: notifier.to_owned(), seq, alert, attempts, queued, parked })
     }
 
     /// Whether every other notifier of alert `seq` has accepted it. A dead letter keeps its text: it can be sent again.

@@ -9,6 +9,7 @@ use super::ledger::{ActiveRule, Ledger};
 use super::life::alert_rows;
 use super::pack;
 use super::rows::{self, AlertRow, Pending};
+use super::silences::Silence;
 use crate::detect::{Incident, State};
 use crate::model::{Access, EventTime, WallTime};
 
@@ -16,8 +17,16 @@ use crate::model::{Access, EventTime, WallTime};
 const SLICE: usize = 1_000;
 
 /// The tables that are swept, in this order.
-const TABLES: [u8; 7] =
-    [keys::ACCESS, keys::COPY, keys::UNREADABLE, keys::ALERT, keys::INCIDENT, keys::SIGHTINGS, keys::MATCH];
+const TABLES: [u8; 8] = [
+    keys::ACCESS,
+    keys::COPY,
+    keys::UNREADABLE,
+    keys::ALERT,
+    keys::INCIDENT,
+    keys::SIGHTINGS,
+    keys::SILENCE,
+    keys::MATCH,
+];
 
 /// Where a sweep goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +66,7 @@ impl Ledger {
         let next = self.sweep(sweep, floor, &mut writes)?;
         let rows = writes.len();
         self.write(writes)?;
+        self.forget_silences(floor);
         Ok((rows, next))
     }
 
@@ -120,6 +130,10 @@ impl Ledger {
             keys::SIGHTINGS => {
                 let last = rows::sightings(key, value)?.last();
                 let goes = last.is_none_or(|last| last < floor.minus(self.remembered_for(key)));
+                Ok(if goes { Verdict::Goes(Vec::new()) } else { Verdict::Stays })
+            }
+            keys::SILENCE => {
+                let goes = rows::decode::<Silence>(key, value)?.end() < floor.wall();
                 Ok(if goes { Verdict::Goes(Vec::new()) } else { Verdict::Stays })
             }
             _ => self.judge_match(key, value, floor),

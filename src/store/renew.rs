@@ -18,6 +18,7 @@ use super::kv::{self, FOLDER, Kv, MAX_BATCH, Row, SUCCESSOR, Writes};
 use super::ledger::check_version;
 use super::pack::unpack;
 use super::rows::{self, AlertRow, AllowanceRow, DeliveryRow, FateRow, IndexRow, RuleRow, SourceRow, UnreadableRow};
+use super::silences::Silence;
 use super::survey::{TABLES, look_at, text_of};
 use super::{StoreError, intake};
 use crate::detect::{GroupId, Incident, RuleId, State};
@@ -180,6 +181,7 @@ impl Transfer {
         self.each(old, keys::SOURCE, Self::source)?;
         self.each(old, keys::SIGHTINGS, Self::sightings)?;
         self.each(old, keys::ALLOWANCE, Self::allowance)?;
+        self.each(old, keys::SILENCE, Self::silence)?;
         self.each(old, keys::INCIDENT, Self::note_incident)?;
         self.write()?;
         self.each(old, keys::ALERT, Self::alert)?;
@@ -312,6 +314,7 @@ impl Transfer {
         let fresh = || DeliveryRow::fresh(&alert.incident, alert.decided);
         let lost = || FateRow {
             accepted: None,
+            by: None,
             dead: Some(alert.decided),
             attempts: 0,
             error: Some("its text was lost with a damaged store".to_owned()),
@@ -323,6 +326,10 @@ impl Transfer {
             Fate::Queued(row) => self.put(keys::queue(name).number(seq).end(), rows::encode(&row)?),
             Fate::Unknown => self.put(keys::queue(name).number(seq).end(), rows::encode(&fresh())?),
         }
+    }
+
+    fn silence(&mut self, _: &Kv, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        if rows::decode::<Silence>(key, value).is_ok() { self.put(key.to_vec(), value.to_vec()) } else { Ok(()) }
     }
 
     fn sightings(&mut self, _: &Kv, key: &[u8], value: &[u8]) -> Result<(), StoreError> {

@@ -139,12 +139,15 @@ pub struct AlertRow {
     pub summary: String,
     /// The notifiers that it was queued for.
     pub notifiers: Vec<String>,
+    /// The silence because of which it was queued for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silenced: Option<String>,
     /// How many `b` rows its JSON takes.
     pub(super) parts: usize,
 }
 
 impl AlertRow {
-    pub(super) fn new(alert: &Alert, notifiers: Vec<String>, parts: usize) -> Self {
+    pub(super) fn new(alert: &Alert, notifiers: Vec<String>, silenced: Option<String>, parts: usize) -> Self {
         Self {
             id: alert.id.clone(),
             incident: alert.incident.clone(),
@@ -155,6 +158,7 @@ impl AlertRow {
             accesses: alert.accesses.len() as u64,
             summary: alert.summary.clone(),
             notifiers,
+            silenced,
             parts,
         }
     }
@@ -190,6 +194,9 @@ impl DeliveryRow {
 pub struct FateRow {
     /// When it was accepted; none: it is a dead letter.
     pub accepted: Option<WallTime>,
+    /// The notifier that has accepted it in this one's place; none: it was this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// When it was given up.
     pub dead: Option<WallTime>,
     /// How often it was tried.

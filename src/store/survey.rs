@@ -15,6 +15,7 @@ use super::pack::unpack;
 use super::rows::{
     self, AlertRow, AllowanceRow, DeliveryRow, FateRow, IndexRow, Pending, RuleRow, SourceRow, UnreadableRow,
 };
+use super::silences::Silence;
 use super::{StoreError, intake};
 use crate::detect::{Incident, State};
 use crate::model::{Access, Alert, EventTime};
@@ -23,7 +24,7 @@ use crate::model::{Access, Alert, EventTime};
 const TOLD: usize = 50;
 
 /// Every table, in the order in which it is shown, and what an operator calls it.
-pub(super) const TABLES: [(u8, &str); 21] = [
+pub(super) const TABLES: [(u8, &str); 22] = [
     (keys::ACCESS, "accesses"),
     (keys::INDEX, "event ids"),
     (keys::COPY, "further records of an access"),
@@ -41,6 +42,7 @@ pub(super) const TABLES: [(u8, &str); 21] = [
     (keys::SOURCE, "sources"),
     (keys::SIGHTINGS, "combinations seen"),
     (keys::ALLOWANCE, "uses of the allow-list"),
+    (keys::SILENCE, "silences"),
     (keys::UNREADABLE, "records that made no sense"),
     (keys::META[0], "schema version"),
     (keys::BATCHES[0], "number of writes"),
@@ -182,6 +184,7 @@ impl Look<'_> {
             keys::SOURCE => decode::<SourceRow>(value).map(drop),
             keys::SIGHTINGS => rows::sightings(key, value).map(drop).map_err(|_| "it makes no sense".to_owned()),
             keys::ALLOWANCE => decode::<AllowanceRow>(value).map(drop),
+            keys::SILENCE => is(keys::silence(&decode::<Silence>(value)?.id) == key, "it is another's"),
             keys::UNREADABLE => {
                 decode::<UnreadableRow>(value)?;
                 let hash = key.get(9..).unwrap_or_default();

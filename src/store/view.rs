@@ -3,17 +3,18 @@
 //! A [`View`] reads a copy of the store (see [`copy`](super::copy)): whoever looks may be root or have no right to
 //! write, and sled writes as it opens. Its ledger is what the last start has made of the store: rules that have changed
 //! in the configuration since are not activated, nothing is counted, queued or let go of. It is lent out by reference
-//! alone, so nothing can be.
+//! alone, so nothing can be. A visit ([`Ledger::visit`]) is the same in the store itself, for small changes that somebody
+//! orders while no daemon runs.
 
 use std::path::Path;
 
 use tempfile::TempDir;
 
 use super::StoreError;
-use super::copy::{Opened, open_copy};
+use super::copy::{Opened, open_copy, store_in};
 use super::keys;
 use super::kv::Kv;
-use super::ledger::{ActiveRule, Ledger, LedgerSettings};
+use super::ledger::{ActiveRule, Ledger, LedgerSettings, check_version};
 use super::rows;
 use crate::model::WallTime;
 use crate::trail::SourceId;
@@ -40,6 +41,15 @@ impl Ledger {
     pub fn view(state_dir: &Path, settings: LedgerSettings, now: WallTime) -> Result<View, StoreError> {
         let Opened { kv, scratch, .. } = open_copy(state_dir)?;
         Ok(View { ledger: Self::as_stored(kv, settings, now)?, _scratch: scratch })
+    }
+
+    /// Opens the store in `state_dir`, which nobody may be using, for a small change: as the last start has left it, like
+    /// a view, but the store itself.
+    pub fn visit(state_dir: &Path, settings: LedgerSettings, now: WallTime) -> Result<Self, StoreError> {
+        let path = store_in(state_dir)?;
+        let kv = Kv::open(state_dir)?;
+        check_version(&kv, &path)?;
+        Self::as_stored(kv, settings, now)
     }
 
     fn as_stored(kv: Kv, settings: LedgerSettings, now: WallTime) -> Result<Self, StoreError> {

@@ -6,6 +6,8 @@ same wrong questions are then put to moto, another simulation of AWS, and both m
 Part "alert": the secretwatch binary makes one pass over the simulated account and publishes to moto's SNS, which hands
 on to a queue; every read secret must be in exactly one alert there.
 
+Part "formats", in a file of its own: every message format, read by programs of those who receive it.
+
 Nothing here imports anything of ours: it sees processes, HTTP and JSON.
 """
 
@@ -24,6 +26,8 @@ import boto3
 import botocore.config
 import botocore.exceptions
 from moto.server import ThreadedMotoServer
+
+import formats
 
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "debug"
 REGION = "us-east-1"
@@ -314,7 +318,7 @@ def drain(sqs, queue):
     return found
 
 
-def one_pass(config, account, moto_url):
+def one_pass(config, account, moto_url, variables=()):
     """`secretwatch --once`, with CloudTrail and everything else here and SNS at moto."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SECRETWATCH_"))}
     environment |= {
@@ -327,6 +331,7 @@ def one_pass(config, account, moto_url):
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        **dict(variables),
     }
     command = [TARGET / "secretwatch", "--once", "--config", config]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PASS_SECS, check=False)
@@ -376,7 +381,12 @@ def part_alert(checks):
             checks.holds("the quota was used and not strained", end["calls"] and not end["strained"], end)
 
 
-PARTS = {"account": part_account, "alert": part_alert}
+def part_formats(checks):
+    with Account("--events", "60", "--port", "0") as account, tempfile.TemporaryDirectory() as folder:
+        formats.part_formats(checks, TARGET, account, one_pass, folder)
+
+
+PARTS = {"account": part_account, "alert": part_alert, "formats": part_formats}
 
 
 def main():

@@ -74,7 +74,7 @@ async fn a_mail_says_why_and_what_to_do() {
     let mail = daemon.within("a mail", rig.account.message_after(0)).await;
     let words = mail.body.split_whitespace().collect::<Vec<_>>().join(" ");
     for text in
-        ["AWS does not allow the lookup", "What to do: Allow cloudtrail:LookupEvents", "journalctl -u secretwatch"]
+        ["AWS does not allow the lookup", "What to do: 1. Allow cloudtrail:LookupEvents", "journalctl -u secretwatch"]
     {
         assert!(words.contains(text), "{}", mail.body);
     }

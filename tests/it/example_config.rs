@@ -35,9 +35,12 @@ fn passes(lines: &[String]) {
     fs::write(folder.path().join("chat-url"), "https://hooks.example.com/from-a-file\n").expect("a file");
     fs::write(folder.path().join("heartbeat-url"), "https://ping.example.com/from-a-file\n").expect("a file");
     fs::write(folder.path().join("chat-signing"), "whsec_c2VjcmV0d2F0Y2g=\n").expect("a file");
+    fs::write(folder.path().join("pager-key"), "R0UTINGKEY\n").expect("a file");
+    fs::write(folder.path().join("ticket.j2"), "{ \"title\": {{ summary }} }\n").expect("a file");
     let variables = [
         ("SECRETWATCH_CHAT_URL", "https://hooks.example.com/from-a-variable"),
         ("SECRETWATCH_CHAT_SIGNING", "plain"),
+        ("SECRETWATCH_PAGER_KEY", "R0UTINGKEY"),
         ("SECRETWATCH_HEARTBEAT_URL", "https://ping.example.com/from-a-variable"),
     ];
     let env: Environment = variables.into_iter().collect();

@@ -542,6 +542,46 @@ fn a_dead_letter_keeps_its_text_and_its_chain_goes_on() {
 }
 
 #[test]
+fn what_a_fallback_has_taken_is_over_and_the_chain_goes_on() {
+    let mut ledger = ledger(vec![Rule { update_every: 0, ..rule("r") }]);
+    ledger.take(vec![access("a", START, "s", "p")], now()).unwrap();
+    ledger.take(vec![access("b", START + 1, "s", "p")], now()).unwrap();
+    ledger.tick(now(), false).unwrap();
+    let Next::Send(opened) = ledger.next("all", now(), None).unwrap() else { panic!("nothing queued") };
+    ledger.settle(&opened, &Settlement::Diverted { at: now(), by: "other".to_owned() }).unwrap();
+    let Next::Send(next) = ledger.next("all", now(), None).unwrap() else { panic!("the chain is stuck") };
+    assert_eq!((next.alert.kind, ledger.undelivered().unwrap()), (AlertKind::Updated, 1));
+}
+
+#[test]
+fn only_heads_that_are_due_and_alike_and_were_not_refused_may_share_a_message() {
+    let mut ledger =
+        ledger(vec![Rule { update_every: 0, ..rule("r") }, Rule { severity: Severity::High, ..rule("q") }]);
+    let page: Vec<Access> = (0..6).map(|i| access(&format!("e{i}"), START + i, &format!("s{i}"), "p")).collect();
+    ledger.take(page, now()).unwrap();
+    ledger.take(vec![access("more", START + 7, "s1", "p")], now()).unwrap();
+    ledger.tick(now(), false).unwrap();
+    let Next::Send(first) = ledger.next("all", now(), None).unwrap() else { panic!("nothing queued") };
+    let beside = |ledger: &Ledger, at, but: Option<&std::collections::HashSet<String>>, most| {
+        ledger.beside(&first, at, but, most).unwrap()
+    };
+    // Of each incident the first alone, and none of the other rule.
+    let others = beside(&ledger, now(), None, 10);
+    assert_eq!(others.len(), 5, "{others:#?}");
+    assert!(others.iter().all(|it| it.alert.kind == AlertKind::Opened && it.alert.rule.name == first.alert.rule.name));
+    assert_eq!(beside(&ledger, now(), None, 2).len(), 2);
+
+    let later_on = Settlement::Retry { at: later(60), attempts: 1, parked: false, error: "down".to_owned() };
+    ledger.settle(&others[0], &later_on).unwrap();
+    let refused = Settlement::Retry { at: now(), attempts: 1, parked: true, error: "403".to_owned() };
+    ledger.settle(&others[1], &refused).unwrap();
+    assert_eq!(beside(&ledger, now(), None, 10).len(), 3);
+    assert_eq!(beside(&ledger, later(60), None, 10).len(), 4);
+    let held = [others[2].alert.incident.clone()].into();
+    assert_eq!(beside(&ledger, now(), Some(&held), 10).len(), 3, "stored times do not matter, what is held does");
+}
+
+#[test]
 fn another_account_behind_the_same_source_is_watched_from_the_beginning() {
     let mut ledger = ledger(vec![rule("r")]);
     read_all(&mut ledger, now());

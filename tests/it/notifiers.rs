@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use secretwatch::demo::{Fault, Injection, Record};
 use serde_json::{Value, json};
 
-use crate::rig::{EVERY_READ, Rig, Told};
+use crate::rig::{EVERY_READ, Receiver, Rig, Told};
 
 const STDOUT: &str = "[notify.console]\ntype = \"stdout\"\n";
 
@@ -258,4 +258,102 @@ async fn severities_below_a_notifiers_own_are_not_for_it() {
     let ended = rig.once().await.exits(0);
     assert_eq!(printed(&ended.stdout).len(), 1);
     assert!(rig.receiver.requests().is_empty());
+}
+
+/// A second receiver that stands in for the rig's own.
+fn relief(rig: &mut Rig, format: &str, after: &str) -> Receiver {
+    let receiver = Receiver::up();
+    rig.hook(&format!("fallback = \"relief\"\nfallback_after = {after:?}"));
+    rig.tables(format!(
+        "[notify.relief]\ntype = \"webhook\"\nurl = \"{}\"\nformat = {format:?}\n{EVERY_READ}notify = [\"hook\"]\n",
+        receiver.url()
+    ));
+    receiver
+}
+
+#[tokio::test]
+async fn a_fallback_gets_the_same_alert_marked_and_ends_the_delivery() {
+    let mut rig = Rig::new().await;
+    let second = relief(&mut rig, "json", "0s");
+    rig.receiver.go_down();
+    let read = rig.read("a", 600);
+    rig.once_well().await;
+    let requests = second.requests();
+    let [request] = &requests[..] else { panic!("{requests:#?}") };
+    is_alert(&request.body);
+    assert_eq!(request.headers["secretwatch-fallback-for"], "hook");
+    assert_eq!(request.headers["webhook-id"], request.body["id"].as_str().unwrap());
+    assert_eq!(Told::by(&requests).covered("read"), BTreeSet::from([read]));
+    // It has come; nobody is told again, and the notifier is used again once it can be.
+    rig.receiver.come_up();
+    let later = rig.read("b", 600);
+    rig.once_well().await;
+    assert_eq!((second.requests().len(), rig.told().covered("read")), (1, BTreeSet::from([later])));
+}
+
+#[tokio::test]
+async fn a_fallback_waits_for_its_time() {
+    let mut rig = Rig::new().await;
+    let second = relief(&mut rig, "json", "1h");
+    rig.receiver.go_down();
+    rig.read("a", 600);
+    rig.once().await.exits(2);
+    assert!(second.requests().is_empty());
+}
+
+#[tokio::test]
+async fn an_alert_that_is_refused_goes_by_way_of_the_fallback_too() {
+    let mut rig = Rig::new().await;
+    let second = relief(&mut rig, "slack", "0s");
+    rig.receiver.answers(crate::rig::Answer::Status(404));
+    rig.read("a", 600);
+    rig.once_well().await;
+    let requests = second.requests();
+    assert_eq!(requests.len(), 1);
+    let message = requests[0].body.to_string();
+    assert!(message.contains("the notifier hook has not taken it"), "{message}");
+}
+
+#[tokio::test]
+async fn a_storm_is_a_few_messages_for_people_and_an_alert_each_for_programs() {
+    let mut rig = Rig::new().await;
+    let programs = Receiver::up();
+    rig.hook("format = \"slack\"");
+    rig.tables(format!("[notify.programs]\ntype = \"webhook\"\nurl = \"{}\"\n{EVERY_READ}", programs.url()));
+    // What came while nobody could be reached waits.
+    rig.receiver.go_down();
+    let reads: BTreeSet<String> = (0..40).map(|n| rig.read(&format!("secret-{n}"), 600)).collect();
+    rig.once().await.exits(2);
+    rig.receiver.come_up();
+    rig.once_well().await;
+
+    let alerts = Told::by(&programs.requests());
+    assert_eq!((alerts.covered("read"), programs.requests().len()), (reads, 40));
+    let messages: Vec<String> = rig.receiver.requests().iter().map(|request| request.body.to_string()).collect();
+    assert!(messages.len() < 10, "{} messages", messages.len());
+    for alert in alerts.alerts() {
+        let id = alert["id"].as_str().unwrap();
+        assert_eq!(messages.iter().filter(|message| message.contains(id)).count(), 1, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_template_is_filled_in_and_labelled_as_it_says() {
+    let mut rig = Rig::new().await;
+    let path = rig.path("ticket.j2");
+    std::fs::write(
+        &path,
+        "{\"title\": {{ summary }}, \"who\": {{ accesses | map(attribute='principal.arn') | list }}}",
+    )
+    .unwrap();
+    rig.hook(&format!("template = {path:?}\ncontent_type = \"application/problem+json\""));
+    rig.read("a", 600);
+    rig.once_well().await;
+    let request = &rig.receiver.requests()[0];
+    assert_eq!(request.headers["content-type"], "application/problem+json");
+    assert!(request.body["title"].as_str().unwrap().starts_with("Secret a was read"), "{:?}", request.body);
+    assert_eq!(request.body["who"], json!(["arn:aws:iam::111122223333:user/operator"]));
+
+    std::fs::write(&path, "{\n\"title\": {{ titel }} }").unwrap();
+    rig.once().await.exits(78).says("ticket.j2:2: undefined value");
 }

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use secretwatch::daemon::Fatal;
+use secretwatch::demo::{Call, Fault, Injection};
 use secretwatch::model::WallTime;
 use secretwatch::store::StoreError;
 
@@ -219,6 +220,41 @@ fn killed_at_every_step() {
     for step in 1..=steps {
         let (reached, wrong) = small(step);
         assert_eq!(reached, step, "equal worlds make equal steps");
+        assert!(wrong.is_empty(), "killed at step {step} of {steps}: {wrong:#?}");
+    }
+}
+
+/// The small story with a topic that is down for good, and another that stands in for it at once.
+fn relieved(crash_at: u64) -> (u64, Vec<String>) {
+    let mut story = Story::small();
+    story.relief_after = Some(0);
+    let world = World::new(&story, 1, Jumps::default(), None);
+    story.play(&world.account);
+    let down = story::topic_arn(story.topics[0]);
+    let strikes = move |call: &Call| call.operation == "Publish" && call.parameters["TopicArn"].as_str() == Some(&down);
+    world.account.inject(Injection::when(strikes, Fault::unavailable()).until_lifted());
+    let config = story.config(Tweak::default());
+    let end = if crash_at == 0 { End::StopAt(story.end()) } else { End::CrashAtStep(crash_at) };
+    world.live(&config, Way::Run, end, FOR_EVER, crash_at);
+    let steps = world.steps();
+    if crash_at > 0 {
+        world.live(&config, Way::Run, End::StopAt(story.end()), FOR_EVER, 0);
+    }
+    let messages = world.account.messages();
+    let mut wrong = oracle::complaints(&story, &counted(&story, Tweak::default()), &messages);
+    if !messages.iter().any(|message| message.attributes.get("fallback_for").is_some_and(|name| name == "alpha")) {
+        wrong.push("nothing went by way of the fallback".to_owned());
+    }
+    (steps, wrong)
+}
+
+#[test]
+fn killed_at_every_step_with_a_fallback() {
+    let (steps, wrong) = relieved(0);
+    assert_eq!(wrong, Vec::<String>::new());
+    assert!(steps > 60, "only {steps} steps");
+    for step in 1..=steps {
+        let (_, wrong) = relieved(step);
         assert!(wrong.is_empty(), "killed at step {step} of {steps}: {wrong:#?}");
     }
 }

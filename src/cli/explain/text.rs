@@ -297,7 +297,10 @@ fn alert(page: &mut Page, alert: &AlertSight, basis: Basis) {
 fn standing(stand: &Standing) -> String {
     let because = |error: &Option<String>| error.as_ref().map_or(String::new(), |error| format!(": {error}"));
     match stand {
-        Standing::Accepted { at, attempts } => format!("accepted {}, at attempt {attempts}", wall(*at)),
+        Standing::Accepted { at, attempts, by: None } => format!("accepted {}, at attempt {attempts}", wall(*at)),
+        Standing::Accepted { at, attempts, by: Some(by) } => {
+            format!("accepted {} by its fallback {by}, at attempt {attempts}", wall(*at))
+        }
         Standing::Waiting { since, behind: Some(alert), .. } => {
             format!("waits since {}, until alert {alert} of the same incident is accepted", wall(*since))
         }
@@ -313,6 +316,7 @@ fn standing(stand: &Standing) -> String {
         }
         Standing::Meant => "would be sent".to_owned(),
         Standing::NotNamed => "not for it: the rule's `notify` does not name it".to_owned(),
+        Standing::Silenced { silence } => format!("not sent: silence {silence} wished so"),
         Standing::TooMild { min_severity } => format!("not for it: its `min_severity` is {}", min_severity.word()),
         Standing::NotQueued => "not queued for it: it was configured later, or in another way".to_owned(),
         Standing::Lost => "queued for it; what became of that is not stored any more".to_owned(),

@@ -1,7 +1,8 @@
 use std::os::unix::fs::FileTypeExt;
 
+use super::super::protocol::{Answer, Ask, PROTOCOL, Says};
 use super::*;
-use crate::store::LedgerSettings;
+use crate::store::{Ledger, LedgerSettings};
 
 fn ledger() -> Ledger {
     let day = Duration::from_secs(86_400);
@@ -66,49 +67,7 @@ fn asked(id: &str) -> String {
 fn headline(says: Says) -> String {
     match says {
         Says::Answer(Answer::Explanation(explanation)) => explanation.headline,
-        Says::Refusal(refusal) => panic!("{refusal:?}"),
-    }
-}
-
-#[test]
-fn what_is_asked_is_what_is_read() {
-    for id in ["e", "", "\"\n\u{0}", "🔑"] {
-        let ask = Ask::Explain { event_id: id.to_owned() };
-        assert_eq!(Ask::read(ask.request().as_bytes()), Ok(ask));
-    }
-}
-
-#[test]
-fn every_word_is_one_that_is_understood() {
-    for ask in ASKS {
-        let request = format!("{{\"v\":1,\"ask\":\"{ask}\"}}");
-        let refused = Ask::read(request.as_bytes()).unwrap_err();
-        assert!(refused.message.contains("missing field"), "{refused:?}");
-    }
-}
-
-#[test]
-fn what_makes_no_sense_is_refused_with_the_reason() {
-    use RefusalCode::{BadRequest, OtherVersion, UnknownAsk};
-    for (request, code, words) in [
-        ("", BadRequest, "not a request"),
-        ("GET / HTTP/1.1", BadRequest, "not a request"),
-        ("[1]", BadRequest, "not a request"),
-        ("{\"v\":1,\"ask\":\"explain\"", BadRequest, "EOF"),
-        ("{\"ask\":\"explain\",\"event_id\":\"e\"}", BadRequest, "says its version"),
-        ("{\"v\":\"1\",\"ask\":\"explain\",\"event_id\":\"e\"}", BadRequest, "says its version"),
-        ("{\"v\":-1}", BadRequest, "says its version"),
-        ("{\"v\":0}", OtherVersion, "is newer than what asks: it speaks version 1, not 0"),
-        ("{\"v\":2,\"anything\":[]}", OtherVersion, "is older than what asks: it speaks version 1, not 2; restart it"),
-        ("{\"v\":1}", UnknownAsk, "cannot be asked for \"\", only for explain"),
-        ("{\"v\":1,\"ask\":7}", UnknownAsk, "cannot be asked"),
-        ("{\"v\":1,\"ask\":\"alerts\"}", UnknownAsk, "cannot be asked for \"alerts\""),
-        ("{\"v\":1,\"ask\":\"explain\"}", BadRequest, "missing field `event_id`"),
-        ("{\"v\":1,\"ask\":\"explain\",\"event_id\":7}", BadRequest, "expected a string"),
-        ("{\"v\":1,\"ask\":\"explain\",\"event_id\":\"e\",\"deep\":1}", BadRequest, "unknown field `deep`"),
-    ] {
-        let refused = Ask::read(request.as_bytes()).unwrap_err();
-        assert!(refused.code == code && refused.message.contains(words), "{request}: {refused:?}");
+        other => panic!("{other:?}"),
     }
 }
 

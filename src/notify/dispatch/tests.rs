@@ -1,5 +1,6 @@
 //! The dispatcher between an outbox in memory and a sender that follows a script, in paused time.
 
+use super::super::Sender;
 use super::*;
 use crate::config::Target;
 use crate::model::fixture::alert;
@@ -14,6 +15,10 @@ pub struct Script {
     answer: Answer,
     /// How long an attempt takes.
     takes: Duration,
+    /// Whether alerts may share a message; then it is in `sent` as their ids with `+` between them.
+    pub(in crate::notify) shares: bool,
+    /// Stands behind the ids in `sent`, to tell a fallback from the notifier itself.
+    mark: &'static str,
     sent: Arc<Mutex<Vec<(Instant, String)>>>,
 }
 
@@ -24,14 +29,17 @@ impl fmt::Debug for Script {
 }
 
 impl Script {
-    pub(in crate::notify) async fn send(&self, alert: &Alert) -> Outcome {
+    pub(in crate::notify) async fn send(&self, letter: &Letter<'_>) -> Outcome {
+        assert_eq!(letter.fallback_for, (!self.mark.is_empty()).then_some("n"));
+        let ids: Vec<&str> = letter.alerts().map(|alert| alert.id.as_str()).collect();
+        let ids = ids.join("+") + self.mark;
         let attempt = {
             let mut sent = self.sent.lock().unwrap();
-            sent.push((Instant::now(), alert.id.clone()));
-            sent.iter().filter(|(_, id)| *id == alert.id).count()
+            sent.push((Instant::now(), ids.clone()));
+            sent.iter().filter(|(_, id)| *id == ids).count()
         };
         tokio::time::sleep(self.takes).await;
-        (self.answer)(&alert.id, attempt)
+        (self.answer)(&ids, attempt)
     }
 }
 
@@ -59,9 +67,10 @@ impl Fake {
     fn queue(&self, ids: &str, now: WallTime) {
         let mut entries = self.entries.lock().unwrap();
         for id in ids.split_whitespace() {
-            let alert = Alert { id: id.to_owned(), incident: id[..1].to_owned(), ..alert(AlertKind::Test, vec![]) };
+            let alert =
+                Alert { id: id.to_owned(), incident: id.chars().take(1).collect(), ..alert(AlertKind::Test, vec![]) };
             let seq = entries.len() as u64;
-            let delivery = Delivery { notifier: "n".to_owned(), seq, alert, attempts: 0, queued: now };
+            let delivery = Delivery { notifier: "n".to_owned(), seq, alert, attempts: 0, queued: now, parked: false };
             entries.push(Entry { delivery, due: now, settled: vec![] });
         }
     }
@@ -87,6 +96,23 @@ impl Outbox for Fake {
         })
     }
 
+    async fn beside(
+        &self,
+        delivery: &Delivery,
+        now: WallTime,
+        which: Which<'_>,
+        most: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let entries = self.entries.lock().unwrap();
+        let mut incidents = HashSet::from([&delivery.alert.incident]);
+        let heads = entries.iter().filter(|entry| entry.is_open() && incidents.insert(&entry.delivery.alert.incident));
+        let due = heads.filter(|head| match which {
+            Which::Due => head.due <= now,
+            Which::AllBut(held) => !held.contains(&head.delivery.alert.incident),
+        });
+        Ok(due.filter(|head| !head.delivery.parked).take(most).map(|head| head.delivery.clone()).collect())
+    }
+
     async fn settle(&self, delivery: &Delivery, settlement: Settlement) -> Result<(), StoreError> {
         if self.broken {
             return Err(StoreError::Stopped);
@@ -94,8 +120,8 @@ impl Outbox for Fake {
         let mut entries = self.entries.lock().unwrap();
         let entry = entries.iter_mut().find(|entry| entry.delivery.seq == delivery.seq).unwrap();
         assert!(entry.is_open(), "{} was settled already", delivery.alert.id);
-        if let Settlement::Retry { at, attempts, .. } = settlement {
-            (entry.due, entry.delivery.attempts) = (at, attempts);
+        if let Settlement::Retry { at, attempts, parked, .. } = settlement {
+            (entry.due, entry.delivery.attempts, entry.delivery.parked) = (at, attempts, parked);
         }
         entry.settled.push(settlement);
         Ok(())
@@ -126,6 +152,26 @@ impl Stage {
         outbox: Fake,
         answer: impl Fn(&str, usize) -> Outcome + Send + Sync + 'static,
     ) -> Self {
+        Self::built(ids, takes, outbox, (None, false), answer)
+    }
+
+    /// With a fallback after so many seconds, whose ids end with `!`.
+    fn with_fallback(ids: &str, after: u64, answer: impl Fn(&str, usize) -> Outcome + Send + Sync + 'static) -> Self {
+        Self::built(ids, Duration::ZERO, Fake::default(), (Some(Duration::from_secs(after)), false), answer)
+    }
+
+    /// With a sender whose messages several alerts may share.
+    fn sharing(ids: &str, answer: impl Fn(&str, usize) -> Outcome + Send + Sync + 'static) -> Self {
+        Self::built(ids, Duration::ZERO, Fake::default(), (None, true), answer)
+    }
+
+    fn built(
+        ids: &str,
+        takes: Duration,
+        outbox: Fake,
+        (fallback, shares): (Option<Duration>, bool),
+        answer: impl Fn(&str, usize) -> Outcome + Send + Sync + 'static,
+    ) -> Self {
         let (start, outbox, sent) = (Instant::now(), Arc::new(outbox), Arc::default());
         outbox.queue(ids, START);
         let notifier = config::Notifier {
@@ -134,10 +180,19 @@ impl Stage {
             min_severity: Severity::Info,
             send_resolved: true,
             retry_for: Duration::from_secs(600),
+            fallback: None,
         };
-        let script = Script { answer: Box::new(answer), takes, sent: Arc::clone(&sent) };
+        let answer = Arc::new(answer);
+        let way = |name: &str, mark, after| {
+            let answer = Arc::clone(&answer);
+            let answer: Answer = Box::new(move |ids, attempt| answer(ids, attempt));
+            let script = Script { answer, takes, shares, mark, sent: Arc::clone(&sent) };
+            Way { notifier: name.to_owned(), sender: Arc::new(Sender::Scripted(script)), after }
+        };
+        let own = way("n", "", Duration::ZERO);
+        let ways = std::iter::once(own).chain(fallback.map(|after| way("b", "!", after))).collect();
         let clock = WallClock::new(move || START.plus(start.elapsed()));
-        let dispatcher = Dispatcher::new(&notifier, Sender::Scripted(script), Arc::clone(&outbox), clock);
+        let dispatcher = Dispatcher::new(&notifier, ways, Arc::clone(&outbox), clock);
         let (wake, _) = watch::channel(());
         Self { dispatcher: Arc::new(dispatcher), outbox, sent, wake, shutdown: CancellationToken::new(), start }
     }
@@ -382,9 +437,193 @@ async fn a_drain_ends_at_its_deadline_and_records_what_was_under_way_as_failed()
     assert_eq!(stage.sent(), "");
 }
 
+/// Down, unless it is the fallback that is asked.
+fn only_the_fallback(ids: &str, attempt: usize) -> Outcome {
+    if ids.ends_with('!') { Outcome::Accepted } else { down(ids, attempt) }
+}
+
+impl Stage {
+    /// How an alert ended.
+    fn end(&self, id: &str) -> Settlement {
+        let entries = self.outbox.entries.lock().unwrap();
+        entries.iter().find(|entry| entry.delivery.alert.id == id).unwrap().settled.last().unwrap().clone()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_is_used_once_the_notifier_has_failed_for_long_and_ends_the_delivery() {
+    let stage = Stage::with_fallback("a1 b1 a2", 60, only_the_fallback);
+    stage.run(59).await.unwrap();
+    assert!(!stage.sent().contains('!'), "{}", stage.sent());
+
+    let stage = Stage::with_fallback("a1 b1 a2", 60, only_the_fallback);
+    stage.run(61).await.unwrap();
+    assert_eq!(stage.open(), 0, "{}", stage.sent());
+    assert_eq!(stage.sent().split(' ').filter(|id| id.ends_with('!')).count(), 3);
+    assert!(matches!(stage.end("a1"), Settlement::Diverted { by, .. } if by == "b"));
+    // In the order of their incident.
+    assert!(stage.sent().find("a1!") < stage.sent().find("a2!"));
+    assert_eq!((stage.dispatcher.stats().accepted, stage.dispatcher.stats().dead), (3, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_an_outage_what_is_new_goes_by_way_of_the_fallback_at_once() {
+    let stage = Stage::with_fallback("a1", 60, only_the_fallback);
+    let queue = async {
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        stage.outbox.queue("b1", START.plus(Duration::from_secs(100)));
+        stage.wake.send_replace(());
+    };
+    let (ran, ()) = tokio::join!(stage.run(101), queue);
+    ran.unwrap();
+    let sent = stage.sent.lock().unwrap().clone();
+    assert_eq!(sent.last().unwrap(), &(stage.start + Duration::from_secs(100), "b1!".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_notifier_that_comes_back_is_used_again() {
+    let back = Arc::new(Mutex::new(false));
+    let is_back = Arc::clone(&back);
+    let stage = Stage::with_fallback("a1", 10, move |ids, attempt| {
+        if *is_back.lock().unwrap() { Outcome::Accepted } else { only_the_fallback(ids, attempt) }
+    });
+    let queue = async {
+        tokio::time::sleep(Duration::from_secs(400)).await;
+        *back.lock().unwrap() = true;
+        stage.outbox.queue("b1 c1", START.plus(Duration::from_secs(400)));
+        stage.wake.send_replace(());
+    };
+    let (ran, ()) = tokio::join!(stage.run(401), queue);
+    ran.unwrap();
+    assert!(stage.sent().ends_with("a1! b1 c1"), "{}", stage.sent());
+    assert!(matches!(stage.end("b1"), Settlement::Accepted { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_that_is_refused_for_long_goes_by_way_of_the_fallback_and_others_do_not() {
+    let stage = Stage::with_fallback("a1 b1", 90, |ids, _| match ids {
+        "a1" => Outcome::permanent("no"),
+        _ => Outcome::Accepted,
+    });
+    stage.run(91).await.unwrap();
+    assert_eq!(stage.sent(), "a1 b1 a1 a1 a1!");
+    assert!(matches!(stage.end("a1"), Settlement::Diverted { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_takes_is_a_dead_letter_and_tells_both_errors() {
+    let stage = Stage::with_fallback("a1", 60, |ids, _| match ids.ends_with('!') {
+        true => Outcome::permanent("not here either"),
+        false => Outcome::permanent("no"),
+    });
+    stage.run(601).await.unwrap();
+    let Settlement::Dead { error, .. } = stage.end("a1") else { panic!("{:?}", stage.end("a1")) };
+    assert_eq!(error, "no; by way of b: not here either");
+    // The fallback's refusal is no reason to park it.
+    let stage = Stage::with_fallback("a1", 0, |ids, _| match ids.ends_with('!') {
+        true => Outcome::permanent("not here"),
+        false => Outcome::transient("down"),
+    });
+    stage.run(1).await.unwrap();
+    assert!(matches!(stage.end("a1"), Settlement::Retry { parked: false, .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_could_not_be_made_repeats_the_id_by_whatever_way() {
+    let broken = Fake { broken: true, ..Fake::default() };
+    let stage = Stage::built("a1", Duration::ZERO, broken, (Some(Duration::ZERO), false), only_the_fallback);
+    assert!(matches!(stage.run(1).await, Err(StoreError::Stopped)));
+    assert_eq!((stage.sent().as_str(), stage.open()), ("a1 a1!", 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_uses_the_fallback_and_asks_a_notifier_that_is_down_a_few_times_only() {
+    let ids: Vec<String> = (0..100).map(|n| format!("{}{n}", char::from(b'a' + (n % 26) as u8))).collect();
+    let stage = Stage::with_fallback(&ids.join(" "), 0, only_the_fallback);
+    assert_eq!(stage.drain(Some(30)).await, Drained { stats: stats(100, 0, 0), end: End::Done });
+    assert_eq!(stage.sent().split(' ').filter(|id| !id.ends_with('!')).count(), 1, "{}", stage.sent());
+
+    let stage = Stage::with_fallback("a1 b1", 60, only_the_fallback);
+    assert_eq!(stage.drain(Some(30)).await.end, End::Unreachable);
+    assert_eq!(stage.open(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_does_not_wait_for_a_notifier_that_asked_for_a_long_pause() {
+    let stage =
+        Stage::with_fallback("a1 b1", 60, |ids, attempt| down(ids, attempt).after(Some(Duration::from_secs(600))));
+    assert_eq!(stage.drain(None).await.end, End::Unreachable);
+    assert_eq!(stage.start.elapsed(), Duration::ZERO);
+}
+
+/// So many incidents with one alert each.
+fn storm(alerts: u32) -> String {
+    let ids: Vec<String> = (0..alerts).filter_map(|n| char::from_u32(0x4e00 + n)).map(|c| format!("{c}1")).collect();
+    ids.join(" ")
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_storm_alerts_share_messages_and_each_is_settled() {
+    for (alerts, messages) in [(1, 1), (9, 9), (10, 1), (20, 1), (29, 10), (30, 2), (100, 5)] {
+        let stage = Stage::sharing(&storm(alerts), ok);
+        stage.run(1).await.unwrap();
+        assert_eq!(stage.sent().split(' ').count(), messages, "{alerts}: {}", stage.sent());
+        assert_eq!((stage.open(), stage.dispatcher.stats()), (0, stats(u64::from(alerts), 0, 0)));
+        let stage = Stage::new(&storm(alerts), ok);
+        stage.run(1).await.unwrap();
+        assert_eq!(stage.sent().split(' ').count(), alerts as usize, "nobody shares who may not");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_first_of_an_incident_shares_a_message() {
+    let stage = Stage::sharing(&format!("{} a1 a2 a3", storm(9)), ok);
+    stage.run(1).await.unwrap();
+    let sent = stage.sent();
+    assert!(sent.ends_with("+a1 a2 a3"), "{sent}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_message_that_is_refused_means_nothing_for_those_that_shared_it() {
+    let stage = Stage::sharing(&storm(12), |ids, _| match (ids.contains('+'), ids.starts_with('\u{4e04}')) {
+        // One of them is refused, and everything that it shares.
+        (_, true) => Outcome::permanent("no"),
+        (true, _) if ids.contains('\u{4e04}') => Outcome::permanent("no"),
+        _ => Outcome::Accepted,
+    });
+    stage.run(30).await.unwrap();
+    assert_eq!((stage.open(), stage.dispatcher.stats().accepted), (1, 11), "{}", stage.sent());
+    assert!(matches!(stage.end("\u{4e04}1"), Settlement::Retry { parked: true, attempts: 1, .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_one_goes_ahead_and_the_rest_share() {
+    let stage = Stage::sharing(&storm(15), |_, _| Outcome::transient("down"));
+    stage.run(1).await.unwrap();
+    assert_eq!(stage.open(), 15);
+    let first = stage.sent.lock().unwrap()[0].1.clone();
+    assert_eq!(first.split('+').count(), 15);
+    // What shared it is untouched; what comes next goes alone.
+    assert!(stage.sent.lock().unwrap().iter().skip(1).all(|(_, ids)| !ids.contains('+')));
+    let untried = stage.outbox.entries.lock().unwrap().iter().filter(|entry| entry.settled.is_empty()).count();
+    assert!(untried >= 13, "{untried}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_the_receiver_chokes_on_does_not_starve_those_that_would_share_with_it() {
+    let stage = Stage::sharing(&storm(30), |ids, _| match ids.contains('\u{4e04}') {
+        true => Outcome::transient("500"),
+        false => Outcome::Accepted,
+    });
+    stage.run(120).await.unwrap();
+    assert_eq!((stage.open(), stage.dispatcher.stats().accepted), (1, 29), "{}", stage.sent());
+}
+
 proptest! {
     #[test]
     fn whatever_fails_each_alert_is_accepted_once_and_in_its_order(
+        shares: bool,
+        fallback in proptest::option::of(0..200u64),
         chains in proptest::collection::vec(0..4u8, 1..12),
         // For each alert, how its first attempts end: badly in one of two ways.
         ends in proptest::collection::vec(proptest::collection::vec(any::<bool>(), 0..3), 12),
@@ -395,20 +634,24 @@ proptest! {
         let accepted = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&accepted);
         runtime.block_on(async {
-            let stage = Stage::new(&ids.join(" "), move |id, attempt| {
-                let alert: usize = id[1..].parse().unwrap();
-                match ends[alert].get(attempt - 1) {
+            let answer = move |told: &str, attempt: usize| {
+                let told: Vec<&str> = told.trim_end_matches('!').split('+').collect();
+                let end = |id: &&str| ends[id[1..].parse::<usize>().unwrap()].get(attempt - 1).copied();
+                match told.iter().find_map(end) {
                     Some(true) => Outcome::transient("down"),
                     Some(false) => Outcome::permanent("no"),
                     None => {
-                        log.lock().unwrap().push(id.to_owned());
+                        log.lock().unwrap().extend(told.iter().map(|id| (*id).to_owned()));
                         Outcome::Accepted
                     }
                 }
-            });
+            };
+            let fallback = fallback.map(Duration::from_secs);
+            let stage = Stage::built(&ids.join(" "), Duration::ZERO, Fake::default(), (fallback, shares), answer);
             stage.run(599).await.unwrap();
         });
         let accepted = accepted.lock().unwrap();
+        prop_assert_eq!(accepted.len(), accepted.iter().collect::<HashSet<_>>().len(), "accepted twice");
         // Two refusals take three minutes at most, so a chain of twelve may not be through yet: what is accepted
         // is the beginning of each chain.
         for chain in b'a'..b'e' {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::model::fixture::{START, access, alert, denied};
+use crate::model::{Access, printable};
 use proptest::prelude::*;
 
 fn user(name: &str, secs: i64) -> Access {
@@ -372,7 +373,9 @@ Decided     2026-05-27 18:49:55 UTC
 ",
     );
     let advised = changed(blind.clone(), |alert| alert.advice = Some("Mend it.".to_owned()));
-    assert!(text(&advised).contains("What to do:\n  Mend it.\n  Its log says more. Where it runs as a service:\n"));
+    assert!(
+        text(&advised).contains("What to do:\n  1. Mend it.\n  2. Its log says more. Where it runs as a service:\n")
+    );
     let sighted = changed(blind, |alert| alert.kind = AlertKind::Sighted);
     mail(
         &sighted,
@@ -455,7 +458,7 @@ proptest! {
         let text = page.into_text();
         let (label, value) = text.split_once(' ').unwrap();
         prop_assert_eq!(label, "Label");
-        prop_assert_eq!(value.split_whitespace().collect::<Vec<_>>().join(" "), printable(&words, VALUE_MAX));
+        prop_assert_eq!(value.split_whitespace().collect::<Vec<_>>().join(" "), printable(&words, Room::MAIL.value));
         prop_assert!(text.lines().all(|line| line.chars().count() <= super::super::page::WIDTH));
     }
 }

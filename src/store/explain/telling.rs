@@ -73,7 +73,7 @@ impl Ledger {
     }
 
     /// The numbers of an incident's alerts, in the order in which they were decided.
-    fn alerts_of(&self, incident: &str) -> Result<Vec<u64>, StoreError> {
+    pub(in crate::store) fn alerts_of(&self, incident: &str) -> Result<Vec<u64>, StoreError> {
         let prefix = keys::Key::of(keys::ALERT_OF).text(incident).end();
         let number = |key: &[u8]| keys::number_at(key, prefix.len());
         self.kv.prefix(&prefix).filter_map(|row| row.map(|(key, _)| number(&key)).transpose()).collect()
@@ -105,7 +105,12 @@ impl Ledger {
         Ok(false)
     }
 
-    fn alert_sight(&self, seq: u64, row: AlertRow, notify: Option<&[String]>) -> Result<AlertSight, StoreError> {
+    pub(in crate::store) fn alert_sight(
+        &self,
+        seq: u64,
+        row: AlertRow,
+        notify: Option<&[String]>,
+    ) -> Result<AlertSight, StoreError> {
         let mut notifiers = Vec::new();
         for notifier in &row.notifiers {
             notifiers.push(Stand { notifier: notifier.clone(), stand: self.queued_stand(seq, notifier, &row)? });
@@ -114,17 +119,17 @@ impl Ledger {
             let stand = passed_over(recipient, &row, notify);
             notifiers.push(Stand { notifier: recipient.name.clone(), stand });
         }
-        let AlertRow { id, incident, kind, decided, accesses, summary, .. } = row;
-        Ok(AlertSight { id, incident, kind, decided, accesses, summary, notifiers })
+        let AlertRow { id, incident, kind, rule, severity, decided, accesses, summary, silenced, .. } = row;
+        Ok(AlertSight { id, incident, kind, rule, severity, decided, accesses, summary, silenced, notifiers })
     }
 
     /// Where an alert stands that was queued for `notifier`.
     fn queued_stand(&self, seq: u64, notifier: &str, alert: &AlertRow) -> Result<Standing, StoreError> {
         let key = keys::numbered(keys::FATE, seq).text(notifier).end();
         if let Some(value) = self.kv.row(&key)? {
-            let FateRow { accepted, dead, attempts, error } = rows::decode(&key, &value)?;
+            let FateRow { accepted, by, dead, attempts, error } = rows::decode(&key, &value)?;
             return Ok(match (accepted, dead) {
-                (Some(at), _) => Standing::Accepted { at, attempts },
+                (Some(at), _) => Standing::Accepted { at, attempts, by },
                 (None, Some(at)) => Standing::Dead { at, attempts, error },
                 (None, None) => Standing::Lost,
             });
@@ -152,6 +157,9 @@ impl Ledger {
 
 /// Why an alert was not queued for `recipient`, as the configuration stands.
 fn passed_over(recipient: &Recipient, alert: &AlertRow, notify: Option<&[String]>) -> Standing {
+    if let Some(silence) = &alert.silenced {
+        return Standing::Silenced { silence: silence.clone() };
+    }
     match notify {
         Some(notify) if !notify.contains(&recipient.name) => Standing::NotNamed,
         _ if alert.severity < recipient.min_severity => Standing::TooMild { min_severity: recipient.min_severity },

@@ -274,7 +274,8 @@ fn clause(Stand { notifier, stand }: &Stand) -> Option<String> {
         error.as_ref().map_or(String::new(), |error| format!(" ({})", printable(error, VALUE_MAX)))
     };
     Some(match stand {
-        Standing::Accepted { at, .. } => format!("accepted by {notifier} at {at}"),
+        Standing::Accepted { at, by: None, .. } => format!("accepted by {notifier} at {at}"),
+        Standing::Accepted { at, by: Some(by), .. } => format!("accepted by {by} in place of {notifier} at {at}"),
         Standing::Waiting { parked: true, error, next_at, .. } => {
             format!("refused by {notifier}{}, which is tried again at {next_at}", because(error))
         }
@@ -287,6 +288,7 @@ fn clause(Stand { notifier, stand }: &Stand) -> Option<String> {
             format!("not accepted by {notifier} in {attempts}{}, next at {next_at}", because(error))
         }
         Standing::Dead { at, error, .. } => format!("given up for {notifier} at {at}{}", because(error)),
+        Standing::Silenced { silence } => format!("not sent to {notifier}, by silence {silence}"),
         Standing::Meant => format!("for {notifier}"),
         Standing::Lost => format!("queued for {notifier}, and what became of that is not stored"),
         Standing::NotNamed | Standing::TooMild { .. } | Standing::NotQueued => return None,

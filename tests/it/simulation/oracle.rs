@@ -43,20 +43,24 @@ pub(crate) fn complaints_so_far(story: &Story, rules: &[Counted], messages: &[Me
     wrong
 }
 
-/// Topics and what they accepted.
-fn bodies(messages: &[Message]) -> Vec<(&str, Value)> {
+/// Topics and what they accepted, or another in their place.
+fn bodies(messages: &[Message]) -> Vec<(String, Value)> {
     let body = |message: &Message| serde_json::from_str(&message.body).expect("alerts are sent as JSON");
-    messages.iter().map(|message| (message.topic_arn.as_str(), body(message))).collect()
+    let topic = |message: &Message| match message.attributes.get("fallback_for") {
+        Some(name) => topic_arn(name),
+        None => message.topic_arn.clone(),
+    };
+    messages.iter().map(|message| (topic(message), body(message))).collect()
 }
 
 /// Each alert that a topic accepted, once, in the order in which it came first.
-fn first_told<'a>(bodies: &'a [(&str, Value)], arn: &str) -> Vec<&'a Value> {
+fn first_told<'a>(bodies: &'a [(String, Value)], arn: &str) -> Vec<&'a Value> {
     let mut seen = BTreeSet::new();
-    let of_topic = bodies.iter().filter(|(topic, _)| *topic == arn).map(|(_, body)| body);
+    let of_topic = bodies.iter().filter(|(topic, _)| topic == arn).map(|(_, body)| body);
     of_topic.filter(|body| seen.insert(text(body, "id"))).collect()
 }
 
-fn equal_ids_have_equal_content(bodies: &[(&str, Value)], wrong: &mut Vec<String>) {
+fn equal_ids_have_equal_content(bodies: &[(String, Value)], wrong: &mut Vec<String>) {
     let mut by_id: BTreeMap<&str, &Value> = BTreeMap::new();
     for (_, body) in bodies {
         let id = text(body, "id");
@@ -192,7 +196,7 @@ fn incidents_end(topic: &str, told: &[&Value], wrong: &mut Vec<String>) {
 }
 
 /// What one constant notifier was told, every other was told; the one that comes and goes, nothing else.
-fn everybody_hears_the_same(story: &Story, bodies: &[(&str, Value)], wrong: &mut Vec<String>) {
+fn everybody_hears_the_same(story: &Story, bodies: &[(String, Value)], wrong: &mut Vec<String>) {
     let heard = |topic: &str| -> BTreeSet<&str> {
         first_told(bodies, &topic_arn(topic)).into_iter().map(|alert| text(alert, "id")).collect()
     };

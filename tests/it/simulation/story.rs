@@ -37,6 +37,8 @@ pub(crate) struct Story {
     pub(crate) quota: bool,
     /// Some topic refuses alerts for a while.
     pub(crate) refusals: bool,
+    /// [`RELIEF`] stands in for the first topic once it has failed for so many seconds.
+    pub(crate) relief_after: Option<i64>,
 }
 
 /// How long things take, in seconds.
@@ -121,9 +123,13 @@ impl Story {
             inventory: rng.bool(),
             quota: rng.bool(),
             refusals: false,
+            relief_after: None,
         };
         for _ in 0..rng.usize(3..8) {
             story.burst(rng);
+        }
+        if rng.u8(0..3) == 0 {
+            story.relief_after = Some(rng.i64(0..600));
         }
         story
     }
@@ -177,6 +183,7 @@ impl Story {
             inventory: false,
             quota: false,
             refusals: false,
+            relief_after: None,
         }
     }
 
@@ -328,13 +335,17 @@ impl Story {
         for rule in self.rules(tweak) {
             text += &rule.toml(tweak.wording);
         }
-        for topic in self.topics.iter().copied().chain(tweak.extra.then_some(EXTRA)) {
+        let relief = self.relief_after.map(|_| RELIEF);
+        for topic in self.topics.iter().copied().chain(tweak.extra.then_some(EXTRA)).chain(relief) {
             let name = topic.trim_end_matches(".fifo");
             let arn = topic_arn(topic);
             let _ = write!(
                 text,
                 "[notify.{name}]\ntype = \"sns\"\ntopic_arn = \"{arn}\"\nformat = \"json\"\nsend_resolved = true\n"
             );
+            if let Some(after) = self.relief_after.filter(|_| topic == self.topics[0]) {
+                let _ = write!(text, "fallback = \"{RELIEF}\"\nfallback_after = \"{after}s\"\n");
+            }
         }
         text
     }
@@ -368,6 +379,9 @@ impl Story {
 
 /// The notifier that comes and goes.
 pub(crate) const EXTRA: &str = "extra";
+
+/// The notifier that stands in for another.
+pub(crate) const RELIEF: &str = "relief";
 
 pub(crate) fn topic_arn(name: &str) -> String {
     format!("arn:aws:sns:us-east-1:{}:{name}", ACCOUNTS[0])

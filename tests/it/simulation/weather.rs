@@ -7,7 +7,7 @@ use secretwatch::demo::{Account, Call, Fault, Injection, Spoiled};
 use secretwatch::model::WallTime;
 use tokio_util::sync::CancellationToken;
 
-use super::story::{EXTRA, Story, topic_arn};
+use super::story::{EXTRA, RELIEF, Story, topic_arn};
 
 /// From one time to another.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ pub(crate) fn brew(story: &mut Story, account: &Account, rng: &mut fastrand::Rng
         };
         inject(account, Phase::draw(story, rng), strikes, fault, chance, rng);
     }
-    let topics: Vec<&str> = story.topics.iter().copied().chain([EXTRA]).collect();
+    let topics: Vec<&str> = story.topics.iter().copied().chain([EXTRA, RELIEF]).collect();
     for _ in 0..rng.usize(0..5) {
         let (fault, chance) = sending_fault(rng);
         story.refusals |= matches!(&fault, Fault::Error { status: 400..500, .. });

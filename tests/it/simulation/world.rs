@@ -18,15 +18,19 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use secretwatch::aws::Aws;
 use secretwatch::config::Config;
-use secretwatch::daemon::{self, Fatal, Outside};
+use secretwatch::daemon::{self, Fatal, Outside, Reloads, Supervisor};
 use secretwatch::demo::{Account, Call, Clock, Settings};
 use secretwatch::model::{WallClock, WallTime};
 use secretwatch::store::{SimulatedDisk, Stroke, Struck};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::mutations::Mutation;
-use super::story::{EXTRA, Story};
+use super::story::{EXTRA, RELIEF, Story};
 use super::weather::Jumps;
+
+/// Milliseconds from one reading of the configuration to the next, at most.
+const HANGUPS_APART: u64 = 12 * 3_600_000;
 
 /// Everything that outlives a life; clones are the same one.
 #[derive(Clone)]
@@ -96,7 +100,7 @@ impl World {
             seed,
             ..Settings::default()
         });
-        for topic in story.topics.iter().copied().chain([EXTRA]) {
+        for topic in story.topics.iter().copied().chain([EXTRA, RELIEF]) {
             account.add_topic(topic);
         }
         let fate = Arc::new(Mutex::new(Fate { between: Some(story.start.wall()), ..Fate::default() }));
@@ -133,7 +137,7 @@ impl World {
         let ended = runtime.block_on(async {
             self.clock.set(born);
             self.fate().between = None;
-            let ended = self.lead(config, way, end, latest).await;
+            let ended = self.lead(config, way, end, latest, luck.fork()).await;
             let died = self.now();
             self.fate().between = Some(died);
             ended
@@ -146,9 +150,20 @@ impl World {
         if self.fate().frozen { Ended::Killed } else { ended }
     }
 
-    async fn lead(&self, config: &Config, way: Way, end: End, latest: WallTime) -> Ended {
+    async fn lead(&self, config: &Config, way: Way, end: End, latest: WallTime, mut luck: fastrand::Rng) -> Ended {
         let dead = self.fate().dead.clone();
+        let (wish, wishes) = watch::channel(());
+        let same = config.clone();
+        let reloads = Reloads::new(wishes, move || Ok(same.clone()));
         let outside = Outside::simulated(self.aws().await, self.wall_clock(), self.disk.clone());
+        let outside = outside.as_a_service(Supervisor::default(), reloads);
+        // Every so often somebody has the configuration read again, which changes nothing.
+        let hangups = async {
+            loop {
+                tokio::time::sleep(Duration::from_millis(luck.u64(1..HANGUPS_APART))).await;
+                wish.send_modify(|()| {});
+            }
+        };
         let stop = CancellationToken::new();
         let life = async {
             match way {
@@ -182,6 +197,7 @@ impl World {
                 Err(fatal) => Ended::Fatally(fatal),
             },
             () = end => Ended::Killed,
+            () = hangups => Ended::Killed,
         }
     }
 
