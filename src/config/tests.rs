@@ -592,6 +592,88 @@ fn variables_are_laid_over_the_text() {
     assert_eq!((hook.url.as_str(), hook.headers.len()), ("https://b.example/", 1));
 }
 
+/// Whatever can be said outside of lists of tables can be said by the environment, and means the same there.
+#[test]
+fn every_key_has_a_variable() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let secret = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+    let (url, key) = (file("url", "https://h.example/"), file("key", secret));
+    let (routing, template) = (file("routing", "R0UTINGKEY"), file("t.j2", "{{ summary }}"));
+    let hook = "type = \"webhook\"\nurl = \"https://h.example/\"";
+    let bare = "type = \"webhook\"";
+    let topic = "type = \"sns\"\ntopic_arn = \"arn:aws:sns:us-east-1:111122223333:a\"";
+    let paged = "type = \"webhook\"\nformat = \"pagerduty\"";
+    let templated = format!("{hook}\ntemplate = {template:?}");
+    let beat = "url = \"https://ping.example/x\"";
+    // The key, what its table needs besides, and a value as a variable has it.
+    let samples: [(&str, &str, &str); 37] = [
+        ("state_dir", "", "/s"),
+        ("use", "", "[\"bulk-read\"]"),
+        ("poll.interval", "", "30s"),
+        ("poll.schedule", "", "0 * * * * *"),
+        ("poll.lateness", "", "2m"),
+        ("poll.backfill", "", "2h"),
+        ("poll.requests_per_second", "", "0.5"),
+        ("poll.recheck", "", "12h"),
+        ("poll.stale_after", "", "20m"),
+        ("poll.event_sources", "", "[\"a.b\"]"),
+        ("poll.retention", "", "40d"),
+        ("poll.inventory", "", "false"),
+        ("poll.narrow_when_behind", "", "true"),
+        ("notify.*.type", "", "stdout"),
+        ("notify.*.topic_arn", "type = \"sns\"", "arn:aws:sns:us-east-1:111122223333:a"),
+        ("notify.*.format", topic, "json"),
+        ("notify.*.url", bare, "https://h.example/"),
+        ("notify.*.url_env", bare, "URL"),
+        ("notify.*.url_file", bare, &url),
+        ("notify.*.signing_secret_file", hook, &key),
+        ("notify.*.signing_secret_env", hook, "SIGNING"),
+        ("notify.*.headers", hook, "{ x-team = \"sec\" }"),
+        ("notify.*.timeout", hook, "7s"),
+        ("notify.*.template", hook, &template),
+        ("notify.*.content_type", &templated, "text/plain"),
+        ("notify.*.routing_key_file", paged, &routing),
+        ("notify.*.routing_key_env", paged, "ROUTING"),
+        ("notify.*.min_severity", hook, "high"),
+        ("notify.*.retry_for", hook, "1h"),
+        ("notify.*.send_resolved", hook, "false"),
+        ("notify.*.fallback", hook, "0"),
+        ("notify.*.fallback_after", &format!("{hook}\nfallback = \"0\""), "9m"),
+        ("heartbeat.url", "", "https://ping.example/x"),
+        ("heartbeat.url_env", "", "URL"),
+        ("heartbeat.url_file", "", &url),
+        ("heartbeat.every", beat, "5m"),
+        ("heartbeat.timeout", beat, "3s"),
+    ];
+    let given = [("URL", "https://h.example/"), ("SIGNING", secret), ("ROUTING", "R0UTINGKEY")];
+    let tested: Vec<&str> = samples.iter().map(|(key, ..)| *key).chain(["status.listen"]).collect();
+    let known = known_keys();
+    let meant: Vec<&String> = known.iter().filter(|key| !key.contains("[]")).collect();
+    assert_eq!(meant, tested, "a sample for each key");
+    for (key, base, value) in samples {
+        let path = key.replace('*', "a");
+        let (table, name) = path.rsplit_once('.').map_or(("", path.as_str()), |(table, name)| (table, name));
+        let is_text = !(value.starts_with(['{', '[']) || ["true", "false", "0.5"].contains(&value));
+        let quoted = if is_text { format!("{value:?}") } else { value.to_owned() };
+        let header = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
+        let other = "\n[notify.0]\ntype = \"stdout\"\n";
+        let whole = |table: &str| if header.is_empty() { format!("{table}{other}") } else { format!("{other}{table}") };
+        let written = right_with(&whole(&format!("{header}{base}\n{name} = {quoted}")), &given);
+        let variable = format!("SECRETWATCH__{}", path.to_uppercase().replace('.', "__"));
+        let variables = [&given[..], &[(variable.as_str(), value)]].concat();
+        // A table that nothing else is said of is made by the variable.
+        let text = if base.is_empty() { other.to_owned() } else { whole(&format!("{header}{base}")) };
+        assert_eq!(render(&right_with(&text, &variables)), render(&written), "{variable}");
+        let unset = check(&text, "F", &with(&given)).map(|config| render(&config));
+        assert_ne!(unset.ok(), Some(render(&written)), "{variable} changes nothing");
+    }
+}
+
 #[test]
 fn a_text_that_looks_like_a_number_is_a_text_where_one_is_wanted() {
     assert_eq!(right_with("", &[("SECRETWATCH__STATE_DIR", "5")]).state_dir, Path::new("5"));
