@@ -56,7 +56,15 @@ async fn the_daemon_and_what_it_left_behind_say_the_same() {
     daemon.until_logged_times(" new=", 1).await;
 
     let alert = rig.told().one("opened")["id"].as_str().unwrap().to_owned();
-    let mut asked = explained(&rig, &read).await;
+    // It is noted a moment after the receiver has it.
+    let begun = std::time::Instant::now();
+    let mut asked = loop {
+        let asked = explained(&rig, &read).await;
+        if summaries(&asked)["read"].contains("accepted by hook") {
+            break asked;
+        }
+        assert!(begun.elapsed() < PATIENCE, "it is never said to be accepted");
+    };
     let said = summaries(&asked);
     assert!(said["read"].starts_with(&format!("alerted: alert {alert}, accepted by hook at ")), "{said:?}");
     assert_eq!(said["many"], "counted: 2 of 3 different secrets in 10 minutes, which is not enough");
