@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::ask::Office;
 use super::exit::Exit;
 use super::table::{Format, Place, csv};
-use super::{Args, load, print};
+use super::{Args, load, print, say};
 use crate::daemon::{Answer, Ask, Order};
 use crate::model::{WallTime, count, printable};
 use crate::store::{AlertQuery, AlertSight, Resend, Resent, Stand, Standing};
@@ -16,6 +16,15 @@ const ERROR_MAX: usize = 120;
 
 /// Alerts that are asked for at once.
 const PAGE: usize = 1_000;
+
+/// From this width on there is room for all columns.
+const WIDE: u16 = 160;
+
+/// So many notifiers that have accepted an alert are named.
+const NAMED: usize = 2;
+
+/// Ids in one order.
+const RESENT_AT_ONCE: usize = 200;
 
 /// Which alerts are listed, and how.
 #[derive(Debug, clap::Args)]
@@ -71,9 +80,11 @@ fn list(office: &mut Office<'_>, options: &Options) -> Result<Exit, Exit> {
         Format::Table if found.is_empty() => writeln!(out, "no alerts"),
         Format::Table => {
             let place = Place::standard();
-            let rows = found.iter().map(|alert| row(alert, &place));
-            let titles = ["DECIDED", "KIND", "SEVERITY", "RULE", "WHAT", "WHERE IT STANDS", "ALERT"];
-            out.write_all(place.table(&titles, rows).as_bytes())
+            let is_wide = place.holds(WIDE);
+            let rows = found.iter().map(|alert| row(alert, &place, is_wide));
+            let titles = ["DECIDED", "KIND", "RULE", "WHERE IT STANDS", "ALERT", "SEVERITY", "WHAT"];
+            let titles = if is_wide { &titles[..] } else { &titles[..5] };
+            out.write_all(place.table(titles, rows).as_bytes())
         }
     })
 }
@@ -110,24 +121,26 @@ fn retry(office: &mut Office<'_>, ids: &[String]) -> Result<Exit, Exit> {
     };
     let mut exit = Exit::Done;
     let mut queued = 0;
-    for id in &ids {
-        match office.order(&Order::Resend { id: id.clone() }) {
-            Ok(Answer::Resent(resent)) => {
-                queued += resent.iter().filter(|it| it.outcome == Resend::Queued).count();
-                if resent.iter().any(|it| matches!(it.outcome, Resend::NoNotifier | Resend::NoText)) {
-                    exit = Exit::Incomplete;
-                }
-                println!("{id}  {}", outcomes(&resent));
+    for ids in ids.chunks(RESENT_AT_ONCE) {
+        let order = Order::Resend { ids: ids.to_vec() };
+        let Answer::Resent(all) = office.order(&order)? else { return Err(Exit::Software) };
+        for (id, resent) in all {
+            let Some(resent) = resent else {
+                eprintln!("secretwatch: no alert {:?} is stored", printable(&id, 100));
+                exit = Exit::Unknown;
+                continue;
+            };
+            queued += resent.iter().filter(|it| it.outcome == Resend::Queued).count();
+            if resent.iter().any(|it| matches!(it.outcome, Resend::NoNotifier | Resend::NoText)) {
+                exit = Exit::Incomplete;
             }
-            Ok(_) => return Err(Exit::Software),
-            Err(Exit::Unknown) => exit = Exit::Unknown,
-            Err(other) => return Err(other),
+            say(&format!("{id}  {}", outcomes(&resent)))?;
         }
     }
     if ids.is_empty() {
-        println!("no undelivered alerts");
+        say("no undelivered alerts")?;
     } else if queued > 0 && !office.is_daemon() {
-        println!("{} will be sent by the daemon or the next --once", count(queued as u64, "message"));
+        say(&format!("{} will be sent by the daemon or the next --once", count(queued as u64, "message")))?;
     }
     Ok(exit)
 }
@@ -145,24 +158,34 @@ fn outcomes(resent: &[Resent]) -> String {
     }
 }
 
-fn row(alert: &AlertSight, place: &Place) -> Vec<String> {
-    vec![
+fn row(alert: &AlertSight, place: &Place, is_wide: bool) -> Vec<String> {
+    let mut row = vec![
         place.wall(alert.decided),
         alert.kind.word().to_owned(),
-        alert.severity.word().to_owned(),
         alert.rule.clone(),
-        alert.summary.clone(),
         stands(alert),
         alert.id.clone(),
-    ]
+    ];
+    if is_wide {
+        row.extend([alert.severity.word().to_owned(), alert.summary.clone()]);
+    }
+    row
 }
 
-/// Where it stands, in a few words for each notifier that it was queued for.
+/// Where it stands, in a few words: those that have it are named only if there are not many.
 fn stands(alert: &AlertSight) -> String {
     if let Some(silence) = &alert.silenced {
         return format!("silenced by {silence}");
     }
-    let stands: Vec<String> = alert.notifiers.iter().filter_map(stand).collect();
+    let has_it = |it: &&Stand| matches!(it.stand, Standing::Accepted { by: None, .. });
+    let accepted = alert.notifiers.iter().filter(has_it).count();
+    let others = alert.notifiers.iter().filter(|it| !has_it(it)).filter_map(stand);
+    let those = match accepted {
+        0 => Vec::new(),
+        1..=NAMED => alert.notifiers.iter().filter(has_it).filter_map(stand).collect(),
+        many => vec![format!("{many} accepted")],
+    };
+    let stands: Vec<String> = those.into_iter().chain(others).collect();
     if stands.is_empty() { "for nobody".to_owned() } else { stands.join("; ") }
 }
 

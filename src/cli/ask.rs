@@ -23,6 +23,9 @@ const LOOKS: usize = 2;
 /// How long the daemon may take to answer: its ledger does one thing at a time, and a page may be in hand.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long it may take where somebody waits for whether it answers at all: Docker's patience is ten seconds.
+const SHORT_PATIENCE: Duration = Duration::from_secs(6);
+
 /// Where one asks about the state of a configuration.
 pub(super) struct Office<'a> {
     config: &'a Config,
@@ -40,7 +43,7 @@ impl<'a> Office<'a> {
         let state_dir = &self.config.state_dir;
         for _ in 0..LOOKS {
             if self.view.is_none() {
-                if let Some(says) = from_daemon(state_dir, &ask.request())? {
+                if let Some(says) = from_daemon(state_dir, &ask.request(), PATIENCE)? {
                     return heard(says);
                 }
                 match Ledger::view(state_dir, daemon::settings_of_view(self.config), WallTime::now()) {
@@ -57,14 +60,14 @@ impl<'a> Office<'a> {
         Err(engaged(state_dir))
     }
 
-    /// What the daemon says to `ask`, if there is one.
+    /// What the daemon says to `ask`, if there is one; within a few seconds, since nothing can be asked instead.
     pub(super) fn ask_daemon(&self, ask: &Ask) -> Result<Option<Answer>, Exit> {
-        from_daemon(&self.config.state_dir, &ask.request())?.map(heard).transpose()
+        from_daemon(&self.config.state_dir, &ask.request(), SHORT_PATIENCE)?.map(heard).transpose()
     }
 
     /// What the daemon says to `order`, if there is one.
     pub(super) fn order_daemon(&self, order: &Order) -> Result<Option<Answer>, Exit> {
-        from_daemon(&self.config.state_dir, &order.request())?.map(heard).transpose()
+        from_daemon(&self.config.state_dir, &order.request(), PATIENCE)?.map(heard).transpose()
     }
 
     /// Has `order` done by the daemon, or else does it in the store.
@@ -73,7 +76,7 @@ impl<'a> Office<'a> {
         // What was seen of the store is about to be old.
         self.view = None;
         for _ in 0..LOOKS {
-            if let Some(says) = from_daemon(state_dir, &order.request())? {
+            if let Some(says) = from_daemon(state_dir, &order.request(), PATIENCE)? {
                 return heard(says);
             }
             is_ours(state_dir)?;
@@ -116,7 +119,7 @@ fn engaged(state_dir: &Path) -> Exit {
 }
 
 /// What a daemon says, if one listens.
-fn from_daemon(state_dir: &Path, request: &str) -> Result<Option<Says>, Exit> {
+fn from_daemon(state_dir: &Path, request: &str, patience: Duration) -> Result<Option<Says>, Exit> {
     let path = daemon::socket(state_dir);
     let stream = match UnixStream::connect(&path) {
         Ok(stream) => stream,
@@ -127,8 +130,11 @@ fn from_daemon(state_dir: &Path, request: &str) -> Result<Option<Says>, Exit> {
         // Nobody has made it, or whoever did was killed; or its path is too long for anybody to listen there.
         Err(_) => return Ok(None),
     };
-    let line = exchange(stream, request).map_err(|error| {
-        eprintln!("secretwatch: the daemon that listens on {} does not answer: {error}", path.display());
+    let line = exchange(stream, request, patience).map_err(|error| {
+        let is_slow = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+        let why = if is_slow { format!("nothing in {} seconds", patience.as_secs()) } else { error.to_string() };
+        let later = if request.contains("\"order\"") { "; what was ordered may still be done" } else { "" };
+        eprintln!("secretwatch: the daemon that listens on {} does not answer: {why}{later}", path.display());
         Exit::Locked
     })?;
     let reply: Reply = serde_json::from_slice(&line).map_err(|error| {
@@ -139,9 +145,9 @@ fn from_daemon(state_dir: &Path, request: &str) -> Result<Option<Says>, Exit> {
 }
 
 /// Sends a request and reads the reply's line.
-fn exchange(mut stream: UnixStream, request: &str) -> io::Result<Vec<u8>> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+fn exchange(mut stream: UnixStream, request: &str, patience: Duration) -> io::Result<Vec<u8>> {
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
     stream.write_all(format!("{request}\n").as_bytes())?;
     let mut line = Vec::new();
     BufReader::new(stream.take(MAX_REPLY)).read_until(b'\n', &mut line)?;
@@ -154,7 +160,7 @@ fn refused(refusal: &Refusal) -> Exit {
         RefusalCode::OtherVersion | RefusalCode::UnknownAsk => Exit::Locked,
         RefusalCode::Store => Exit::Store,
         RefusalCode::NotThere => Exit::Unknown,
-        RefusalCode::BadRequest | RefusalCode::TooLong => Exit::Software,
+        RefusalCode::BadRequest | RefusalCode::TooLong => Exit::Usage,
     }
 }
 
@@ -178,7 +184,7 @@ pub(super) fn is_ours(state_dir: &Path) -> Result<(), Exit> {
                  as that user, for instance by `setpriv --reuid={owner} --clear-groups`, or while the daemon runs",
                 state_dir.display()
             );
-            Err(Exit::Usage)
+            Err(Exit::Store)
         }
         _ => Ok(()),
     }

@@ -12,9 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::ask::{Office, is_ours};
 use super::exit::{self, Exit};
 use super::run::{runtime, stop_on_signals};
-use super::{Args, load};
+use super::{Args, load, say};
 use crate::aws::{Aws, Canary};
-use crate::config::Config;
 use crate::daemon::{self, Answer, Ask, Fatal, Outside};
 use crate::model::{Access, WallTime, duration_in_words, printable};
 use crate::store::{AccessQuery, AlertSight, Explanation, Standing};
@@ -27,6 +26,9 @@ const SLACK: Duration = Duration::from_secs(120);
 
 /// Once an access was seen, rules have counted it; an alert is queued with it or by the next tick.
 const DECIDED_BY_THEN: Duration = Duration::from_secs(20);
+
+/// A daemon that begins here may have a large store to open.
+const ANSWERS_BY_THEN: Duration = Duration::from_secs(120);
 
 /// Which secret is read, and how long that may take to come round.
 #[derive(Debug, clap::Args)]
@@ -45,6 +47,8 @@ pub(super) struct Options {
 /// A drill under way.
 struct Drill<'a> {
     office: Office<'a>,
+    /// As it was typed.
+    secret: String,
     canary: Canary,
     until: Instant,
     stop: CancellationToken,
@@ -61,7 +65,7 @@ pub(super) fn drill(args: &Args, options: &Options) -> Result<Exit, Exit> {
         Some(_) => None,
         None => {
             is_ours(&config.state_dir)?;
-            println!("no daemon runs here; this command watches until the drill is over");
+            say("no daemon runs here; this command watches until the drill is over")?;
             let (config, stop, over) = (config.clone(), stop.clone(), stop.clone());
             let outside = Outside::machine(aws.clone());
             Some(runtime.spawn(async move {
@@ -73,12 +77,19 @@ pub(super) fn drill(args: &Args, options: &Options) -> Result<Exit, Exit> {
         }
     };
     if own.is_some() && !answers(&office, &stop)? {
-        return ended(&runtime, own);
+        let is_mute = !stop.is_cancelled();
+        stop.cancel();
+        ended(&runtime, own)?;
+        if is_mute {
+            eprintln!("secretwatch: the daemon that was run here does not answer; is the path of state_dir too long?");
+            return Err(Exit::Incomplete);
+        }
+        return Ok(Exit::Done);
     }
     let outcome = match runtime.block_on(aws.read_canary(&options.secret, options.region.as_deref())) {
         Ok(canary) => {
             let until = Instant::now() + options.timeout;
-            Drill { office, canary, until, stop: stop.clone() }.wait(&config)
+            Drill { office, secret: options.secret.clone(), canary, until, stop: stop.clone() }.wait()
         }
         Err(error) => {
             exit::tell(&error);
@@ -90,9 +101,10 @@ pub(super) fn drill(args: &Args, options: &Options) -> Result<Exit, Exit> {
     outcome
 }
 
-/// Waits until the daemon that has just begun answers; false: it has ended.
+/// Waits until the daemon that has just begun answers; false: it has ended, or never will.
 fn answers(office: &Office<'_>, stop: &CancellationToken) -> Result<bool, Exit> {
-    while !stop.is_cancelled() {
+    let by = Instant::now() + ANSWERS_BY_THEN;
+    while !stop.is_cancelled() && Instant::now() < by {
         if office.ask_daemon(&Ask::Health)?.is_some() {
             return Ok(true);
         }
@@ -115,54 +127,75 @@ fn ended(runtime: &Runtime, own: Option<JoinHandle<Result<(), Fatal>>>) -> Resul
 }
 
 impl Drill<'_> {
-    fn wait(&mut self, config: &Config) -> Result<Exit, Exit> {
+    fn wait(&mut self) -> Result<Exit, Exit> {
         let Canary { at, request_id, region } = &self.canary;
-        println!("{:<11} {at}  in {region}, request {request_id}", "read");
+        say(&format!("{:<11} {at}  in {region}, request {request_id}", "read"))?;
         let Some(access) = self.until_some(Self::access)? else {
+            if self.stop.is_cancelled() {
+                return Ok(Exit::Done);
+            }
             eprintln!(
                 "secretwatch: the daemon has not seen it; CloudTrail shows a read after some minutes as a rule, and the \
                  source may be behind or not among those that are read; ask `secretwatch doctor`"
             );
             return Ok(Exit::Incomplete);
         };
-        self.hop("seen", access.seen, &format!("event {}", access.event_id));
+        self.hop("seen", access.seen, &format!("event {}", access.event_id))?;
         let decided_by = Instant::now() + DECIDED_BY_THEN;
+        let mut due = None;
         let found = self.until_some(|drill| {
             let explanation = drill.explanation(&access)?;
             let alert = alert_of(&explanation);
-            let is_hopeless = alert.is_none() && !is_pending(&explanation) && Instant::now() >= decided_by;
-            Ok((alert.is_some() || is_hopeless).then_some((explanation, alert)))
+            let is_new = due.is_none();
+            due = due.or(explanation.rules.iter().filter_map(|ruling| ruling.update_due).min());
+            if let Some(due) = due.filter(|_| is_new && alert.is_none()) {
+                say(&format!("{:<11} an open incident, of which more is told at {due}", "joined"))?;
+            }
+            let is_hopeless = alert.is_none() && due.is_none() && Instant::now() >= decided_by;
+            Ok((alert.is_some() || is_hopeless).then_some((explanation.headline, alert)))
         })?;
-        let Some((explanation, Some(alert))) = found else {
-            let why = found.map_or_else(|| "no alert in time".to_owned(), |(explanation, _)| explanation.headline);
-            eprintln!("secretwatch: {why}; `secretwatch explain {}` says more", access.event_id);
-            return Ok(Exit::Incomplete);
-        };
-        drop(explanation);
-        self.hop("decided", alert.decided, &format!("alert {} of rule {}", alert.id, alert.rule));
-        self.accepted(&access, &alert, config)
+        match found {
+            Some((_, Some(alert))) => {
+                self.hop("decided", alert.decided, &format!("alert {} of rule {}", alert.id, alert.rule))?;
+                self.accepted(&access, &alert)
+            }
+            other => {
+                let why = match (other, due) {
+                    (Some((headline, _)), _) => headline.trim_end_matches('.').to_owned(),
+                    (None, Some(due)) => format!("the incident that it has joined is told of again at {due}"),
+                    (None, None) => "no alert in time".to_owned(),
+                };
+                eprintln!("secretwatch: {why}; `secretwatch explain {}` says more", access.event_id);
+                Ok(Exit::Incomplete)
+            }
+        }
     }
 
     /// Waits for every notifier to accept it, and tells of each that has.
-    fn accepted(&mut self, access: &Access, alert: &AlertSight, config: &Config) -> Result<Exit, Exit> {
+    fn accepted(&mut self, access: &Access, alert: &AlertSight) -> Result<Exit, Exit> {
         let mut told: Vec<String> = Vec::new();
         let all = self.until_some(|drill| {
             let explanation = drill.explanation(access)?;
             let Some(now) = alert_of(&explanation).filter(|now| now.id == alert.id) else { return Ok(Some(false)) };
             for stand in &now.notifiers {
-                if let Standing::Accepted { at, .. } = stand.stand
+                if let Standing::Accepted { at, by, .. } = &stand.stand
                     && !told.contains(&stand.notifier)
                 {
-                    drill.hop("accepted", at, &stand.notifier);
+                    let whom = by
+                        .as_ref()
+                        .map_or(stand.notifier.clone(), |by| format!("{by}, in place of {}", stand.notifier));
+                    drill.hop("accepted", *at, &whom)?;
                     told.push(stand.notifier.clone());
                 }
             }
             Ok((!now.is_undelivered()).then_some(true))
         })?;
         if told.is_empty() && all == Some(true) {
-            let whom =
-                if config.notifiers.is_empty() { "there is no notifier" } else { "no notifier is meant to get it" };
-            eprintln!("secretwatch: {whom}; `secretwatch explain {}` says why", access.event_id);
+            let why = match &alert.silenced {
+                Some(silence) => format!("it was kept back by silence {silence}"),
+                None => "no notifier is meant to get it".to_owned(),
+            };
+            eprintln!("secretwatch: {why}; `secretwatch explain {}` says more", access.event_id);
             return Ok(Exit::Incomplete);
         }
         match all {
@@ -190,7 +223,8 @@ impl Drill<'_> {
     /// The access, if it was seen.
     fn access(&mut self) -> Result<Option<Access>, Exit> {
         let since = Some(self.canary.at.minus(SLACK).second());
-        let mut query = AccessQuery { since, limit: usize::MAX, ..AccessQuery::default() };
+        let secrets = vec![self.secret.clone()];
+        let mut query = AccessQuery { since, secrets, limit: usize::MAX, ..AccessQuery::default() };
         loop {
             // A daemon that begins here needs a moment before it answers.
             let Some(Answer::Accesses(page)) = self.office.ask_daemon(&Ask::Accesses(query.clone()))? else {
@@ -214,18 +248,13 @@ impl Drill<'_> {
         }
     }
 
-    fn hop(&self, what: &str, at: WallTime, detail: &str) {
+    fn hop(&self, what: &str, at: WallTime, detail: &str) -> Result<(), Exit> {
         let since = i64::try_from(at.since(self.canary.at).as_secs()).unwrap_or(i64::MAX);
-        println!("{what:<11} {} later  {}", duration_in_words(since), printable(detail, 200));
+        say(&format!("{what:<11} {} later  {}", duration_in_words(since), printable(detail, 200)))
     }
 }
 
 /// The alert that tells of it, of the rule that did so first.
 fn alert_of(explanation: &Explanation) -> Option<AlertSight> {
     explanation.rules.iter().filter_map(|ruling| ruling.alert.clone()).min_by_key(|alert| alert.decided)
-}
-
-/// Whether it belongs to an open incident, which is reported every so often.
-fn is_pending(explanation: &Explanation) -> bool {
-    explanation.rules.iter().any(|ruling| ruling.update_due.is_some())
 }

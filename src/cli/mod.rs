@@ -221,6 +221,11 @@ fn glob(text: &str) -> Result<String, String> {
     Globs::new(&[text.to_owned()]).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
+/// Prints a line, like [`print`].
+fn say(line: &str) -> Result<(), Exit> {
+    print(|out| writeln!(out, "{line}")).map(drop)
+}
+
 /// Prints what `write` writes. A reader that has gone away, as `head` does, is no error.
 fn print(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<Exit, Exit> {
     let mut text = Vec::new();

@@ -6,7 +6,9 @@ use super::ask::Office;
 use super::exit::Exit;
 use super::table::{Format, Place, csv};
 use super::{Args, glob, load, print};
+use crate::config::Config;
 use crate::daemon::{Answer, Ask, LONGEST_SILENCE, Order};
+use crate::detect::Globs;
 use crate::model::{WallTime, count, duration_in_words};
 use crate::store::{Hushed, Silence};
 
@@ -74,11 +76,25 @@ pub(super) fn silence(args: &Args, options: &Options) -> Result<Exit, Exit> {
     match (command, length, reason) {
         (Some(Command::List { format }), ..) => list(&mut office, *format),
         (Some(Command::End { id }), ..) => end(&mut office, id),
-        (None, Some(length), Some(reason)) => begin(&mut office, meant, *length, reason),
+        (None, Some(length), Some(reason)) => {
+            warn_of_strangers(&config, rules);
+            begin(&mut office, meant, *length, reason)
+        }
         (None, ..) if meant.is_everything() => list(&mut office, *format),
         (None, ..) => {
             eprintln!("secretwatch: a silence wants --for, such as 2h, and --reason");
             Err(Exit::Usage)
+        }
+    }
+}
+
+/// Says which globs match no rule that is configured.
+fn warn_of_strangers(config: &Config, globs: &[String]) {
+    for glob in globs {
+        let matches = Globs::new(std::slice::from_ref(glob))
+            .is_ok_and(|globs| config.rules.iter().any(|rule| globs.matches(&rule.name)));
+        if !matches {
+            eprintln!("secretwatch: no rule in the configuration matches {glob:?}");
         }
     }
 }

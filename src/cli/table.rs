@@ -6,11 +6,14 @@
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::model::{EventTime, WallTime, printable};
+
+/// Columns that are never folded.
+const UNFOLDED: [&str; 5] = ["TIME", "DECIDED", "ALERT", "SILENCE", "EVENT ID"];
 
 /// Characters of one cell, at most.
 const CELL_MAX: usize = 500;
@@ -82,6 +85,14 @@ impl Place {
             table.add_row(row.iter().map(|cell| printable(cell, CELL_MAX)));
         }
         let columns = table.column_count();
+        for (place, title) in titles.iter().enumerate() {
+            // What will be copied stays whole.
+            if UNFOLDED.contains(title)
+                && let Some(column) = table.column_mut(place)
+            {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
         for (place, column) in table.column_iter_mut().enumerate() {
             column.set_padding((0, if place + 1 == columns { 0 } else { 2 }));
         }
@@ -94,14 +105,19 @@ impl Place {
     }
 }
 
-/// Rows of comma-separated values under these titles, as RFC 4180 has them.
+/// Rows of comma-separated values under these titles, as RFC 4180 has them. What a spreadsheet would take for a formula
+/// gets an apostrophe before it: callers choose the names that stand here.
 pub(super) fn csv(out: &mut dyn Write, titles: &[&str], rows: impl Iterator<Item = Vec<String>>) -> io::Result<()> {
     let mut writer = csv::WriterBuilder::new().from_writer(out);
     writer.write_record(titles)?;
     for row in rows {
-        writer.write_record(row)?;
+        writer.write_record(row.into_iter().map(plain))?;
     }
     writer.flush()
+}
+
+fn plain(cell: String) -> String {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell }
 }
 
 #[cfg(test)]
@@ -126,6 +142,13 @@ mod tests {
         let at = EventTime(1_779_907_554);
         assert_eq!(Place { width: Some(80), zone }.event(at), "2026-05-27 20:45:54");
         assert_eq!(Place::anywhere().event(at), "2026-05-27T18:45:54Z");
+    }
+
+    #[test]
+    fn nothing_is_a_formula() {
+        for (cell, expected) in [("=A1", "'=A1"), ("+1", "'+1"), ("-", "'-"), ("@x", "'@x"), ("a=1", "a=1"), ("", "")] {
+            assert_eq!(plain(cell.to_owned()), expected);
+        }
     }
 
     #[test]

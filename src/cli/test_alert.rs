@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::ask::{Office, is_ours};
 use super::exit::{self, Exit};
 use super::run::{runtime, stop_on_signals};
-use super::{Args, alerts, load};
+use super::{Args, alerts, load, say};
 use crate::aws::Aws;
 use crate::config::{Config, nearest};
 use crate::daemon::{self, Answer, Order, Outside};
@@ -33,9 +33,8 @@ pub(super) fn test_alert(args: &Args, options: &Options) -> Result<Exit, Exit> {
     let mut office = Office::of(&config);
     let order = Order::Test { notifiers: notifiers.clone() };
     let began = Instant::now();
-    let answer = match office.order_daemon(&order)? {
-        Some(answer) => answer,
-        None => without_daemon(&config, notifiers, *timeout)?,
+    let Some(answer) = office.order_daemon(&order)? else {
+        return told(&without_daemon(&config, notifiers, *timeout)?);
     };
     let Answer::Test { id, .. } = answer else { return Err(Exit::Software) };
     loop {
@@ -44,8 +43,8 @@ pub(super) fn test_alert(args: &Args, options: &Options) -> Result<Exit, Exit> {
             return Err(Exit::Software);
         };
         let is_late = began.elapsed() >= *timeout || !office.is_daemon();
-        if is_late || !alert.notifiers.iter().any(|it| may_still_be_accepted(&it.stand)) {
-            return Ok(told(&alert));
+        if is_late || !alert.is_under_way() {
+            return told(&alert);
         }
         std::thread::sleep(LOOK);
     }
@@ -59,15 +58,11 @@ fn are_known(config: &Config, names: &[String]) -> Result<(), Exit> {
         eprintln!("secretwatch: there is no notifier {name:?}{near}");
         known = Err(Exit::Usage);
     }
-    if config.notifiers.is_empty() {
-        eprintln!("secretwatch: the configuration has no notifier; a [notify.NAME] table makes one");
-        return Err(Exit::Configuration);
-    }
     known
 }
 
 /// No daemon runs: its part is played here, for as long as it takes.
-fn without_daemon(config: &Config, notifiers: &[String], timeout: Duration) -> Result<Answer, Exit> {
+fn without_daemon(config: &Config, notifiers: &[String], timeout: Duration) -> Result<AlertSight, Exit> {
     is_ours(&config.state_dir)?;
     let runtime = runtime()?;
     let stop = stop_on_signals(&runtime)?;
@@ -75,32 +70,24 @@ fn without_daemon(config: &Config, notifiers: &[String], timeout: Duration) -> R
         let outside = Outside::machine(Aws::load().await);
         daemon::send_test(config, &outside, notifiers, timeout, stop).await
     });
-    match sent.map_err(|error| exit::fatal(&error))? {
-        daemon::Says::Answer(answer) => Ok(answer),
-        daemon::Says::Refusal(refusal) => {
-            eprintln!("secretwatch: {}", refusal.message);
-            Err(Exit::Unknown)
-        }
-    }
-}
-
-fn may_still_be_accepted(stand: &Standing) -> bool {
-    matches!(stand, Standing::Waiting { parked: false, .. })
+    sent.map_err(|error| exit::fatal(&error))
 }
 
 /// Says where it stands.
-fn told(alert: &AlertSight) -> Exit {
-    println!("test alert {}", alert.id);
+fn told(alert: &AlertSight) -> Result<Exit, Exit> {
+    say(&format!("test alert {}", alert.id))?;
     let mut exit = Exit::Done;
     for Stand { notifier, stand } in &alert.notifiers {
         let because = |error: &Option<String>| error.as_ref().map_or(String::new(), |error| format!(": {error}"));
         let words = match stand {
             Standing::Accepted { at, by, .. } => {
                 let by = by.as_ref().map_or(String::new(), |by| format!(" by its fallback {by}"));
-                format!("accepted{by} after {:.1} s", at.since(alert.decided).as_secs_f64())
+                format!("accepted{by} after {}", elapsed(at.since(alert.decided)))
             }
             Standing::Waiting { parked: true, error, .. } => format!("refused{}", because(error)),
-            Standing::Waiting { attempts: 0, .. } => "not tried yet: an earlier delivery is still in hand".to_owned(),
+            Standing::Waiting { attempts: 0, .. } => {
+                "not tried yet: the notifier is busy, or left alone for a while after failures".to_owned()
+            }
             Standing::Waiting { error, .. } => format!("not accepted yet; it is tried again{}", because(error)),
             Standing::Dead { error, .. } => format!("given up{}", because(error)),
             // It was queued for those that it names, and for nobody else.
@@ -109,7 +96,15 @@ fn told(alert: &AlertSight) -> Exit {
         if !matches!(stand, Standing::Accepted { .. }) {
             exit = Exit::Undelivered;
         }
-        println!("  {notifier}: {words}");
+        say(&format!("  {notifier}: {words}"))?;
     }
-    exit
+    Ok(exit)
+}
+
+/// `31 ms`, `2.5 s`.
+fn elapsed(time: Duration) -> String {
+    match time.as_millis() {
+        millis @ 0..1000 => format!("{millis} ms"),
+        _ => format!("{:.1} s", time.as_secs_f64()),
+    }
 }

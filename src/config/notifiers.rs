@@ -88,7 +88,7 @@ fn notifier(name: &str, item: &Item<'_>, names: &[String], env: &Environment) ->
     let min_severity = table.read("min_severity", severity);
     let retry_for = table.read("retry_for", |item| item.duration(Duration::ZERO, ENDLESS));
     let send_resolved = table.read("send_resolved", Item::boolean);
-    let fallback = fallback(&table, names);
+    let fallback = fallback(&table, names, retry_for.unwrap_or(RETRY_FOR));
     let kinds = [("sns", Kind::Sns), ("webhook", Kind::Webhook), ("stdout", Kind::Stdout)];
     let kind = table.required("type", "one of \"sns\", \"webhook\" or \"stdout\"")?.choice(&kinds, &[])?;
     let target = target(kind, &table, env)?;
@@ -104,7 +104,7 @@ fn notifier(name: &str, item: &Item<'_>, names: &[String], env: &Environment) ->
     })
 }
 
-fn fallback(table: &Table<'_>, names: &[String]) -> Option<Fallback> {
+fn fallback(table: &Table<'_>, names: &[String], retry_for: Duration) -> Option<Fallback> {
     let after = table.read("fallback_after", |item| item.duration(Duration::ZERO, ENDLESS));
     let Some(item) = table.item("fallback") else {
         if let Some(after) = table.item("fallback_after") {
@@ -118,7 +118,12 @@ fn fallback(table: &Table<'_>, names: &[String]) -> Option<Fallback> {
         item.wrong(format!("there is no notifier {}{near}", shown(&to)));
         return None;
     }
-    Some(Fallback { to, after: after.unwrap_or(FALLBACK_AFTER) })
+    let after = after.unwrap_or(FALLBACK_AFTER);
+    if after >= retry_for {
+        let place = table.item("fallback_after").or_else(|| table.item("retry_for"));
+        place.unwrap_or(item).wrong("an alert is given up after retry_for, before fallback_after; make it shorter");
+    }
+    Some(Fallback { to, after })
 }
 
 /// Complains of fallbacks that lead back to where they began, once for each loop.

@@ -133,7 +133,9 @@ pub(super) fn is_content_type(text: &str) -> bool {
     let halves = essence.split_once('/');
     let word =
         |half: &str| !half.is_empty() && half.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b));
-    halves.is_some_and(|(kind, sort)| word(kind) && word(sort)) && HeaderValue::from_str(text).is_ok()
+    // What a form is made of cannot be told apart in a text once it is there.
+    let is_form = essence == "application/x-www-form-urlencoded";
+    halves.is_some_and(|(kind, sort)| word(kind) && word(sort)) && HeaderValue::from_str(text).is_ok() && !is_form
 }
 
 /// The content type without its parameters.

@@ -209,11 +209,12 @@ fn too_long() -> super::protocol::Refusal {
 async fn reply(request: &[u8], keeper: &Keeper, now: WallTime) -> Reply {
     let says = match Request::read(request) {
         Err(refusal) => return Reply::refused(refusal),
-        // A job that fails ends the ledger's thread, as it must where something was to be written. Nothing is, here.
+        // A job that fails ends the ledger's thread, as it must where something was to be written.
         Ok(Request::Ask(ask)) => keeper.run(move |ledger| Ok(ask.answer(ledger, now))).await.and_then(|says| says),
         Ok(Request::Order(order)) => {
             tracing::info!(order = order.request(), "asked for by another command");
-            keeper.run(move |ledger| order.perform(ledger, now)).await
+            let done = keeper.run(move |ledger| ledger.attempt(|ledger| order.perform(ledger, now))).await;
+            done.and_then(|says| says)
         }
     };
     let reply = match says {

@@ -39,11 +39,11 @@ use tokio_util::sync::CancellationToken;
 use self::control::Control;
 use self::heartbeat::Heartbeat;
 use self::shift::{Over, Shift};
-use crate::aws::{AwsError, Source};
+use crate::aws::{Aws, AwsError, Source};
 use crate::config::{Config, Notifier};
 use crate::model::{WallClock, WallTime};
 use crate::notify::{BadNotifier, Dispatcher, Sender, Way, with_causes};
-use crate::store::{Home, Keeper, LedgerSettings, Recipient, StoreError, Sweep};
+use crate::store::{AlertQuery, AlertSight, Home, Keeper, Ledger, LedgerSettings, Recipient, StoreError, Sweep};
 use crate::trail::{PlanSettings, SourceId};
 
 pub use control::{MAX_REPLY, socket};
@@ -121,7 +121,7 @@ struct Parts {
     config: Config,
     sources: Vec<Source>,
     /// In the order of the notifiers.
-    senders: BTreeMap<String, Arc<Sender>>,
+    senders: Senders,
     heartbeat: Option<Heartbeat>,
 }
 
@@ -171,8 +171,7 @@ pub async fn run(config: &Config, outside: &Outside, stop: CancellationToken) ->
             (Err(Fatal::Store(StoreError::Stopped)), Err(cause)) => break Err(cause),
             (Err(error), _) | (_, Err(error)) => break Err(error),
         }
-        service.supervisor.alive();
-        if let Err(error) = reconfigure(&keeper, &parts, outside, awake_since).await {
+        if let Err(error) = service.supervisor.meanwhile(reconfigure(&keeper, &parts, outside, awake_since)).await {
             break Err(error);
         }
     };
@@ -253,29 +252,52 @@ pub async fn run_once(
     Ok(Once { read_through, undelivered, stopped: stop.is_cancelled() })
 }
 
-/// Sends a test alert to `notifiers`, or to all, the way that alerts go; where no daemon runs that would. Whatever else
-/// is queued goes, too. Ends when everything was tried, after `patience` at the latest.
+/// Between two rounds of delivering a test.
+const DRAIN_PAUSE: Duration = Duration::from_secs(1);
+
+/// Sends a test alert to `notifiers`, or to all, the way that alerts go; where no daemon runs that would. Whatever else is
+/// queued for them goes, too. Says where it stands when everything was tried, after `patience` at the latest. Nothing
+/// about the store changes besides; where there is none, none is made.
 pub async fn send_test(
     config: &Config,
     outside: &Outside,
     notifiers: &[String],
     patience: Duration,
     stop: CancellationToken,
-) -> Result<Says, Fatal> {
-    let until = Instant::now() + patience;
-    let parts = Parts::of(config.clone(), outside).await?;
-    let (keeper, home) = open(&parts, outside, None).await?;
-    let Plant { dispatchers, .. } = Plant::build(parts, &keeper, outside);
-    let (order, now) = (Order::Test { notifiers: notifiers.to_vec() }, outside.clock.now());
-    let says = keeper.run(move |ledger| order.perform(ledger, now)).await?;
-    let mut drains = JoinSet::new();
-    for dispatcher in dispatchers {
-        let stop = stop.clone();
-        drains.spawn(async move { dispatcher.drain(Some(until), &stop).await.map(drop) });
-    }
-    finish(&mut drains).await?;
+) -> Result<AlertSight, Fatal> {
+    let (until, now) = (Instant::now() + patience, outside.clock.now());
+    let senders = senders(config, &outside.aws)?;
+    let settings = settings_of_view(config);
+    let ledger = match Ledger::visit(&config.state_dir, settings.clone(), now) {
+        Err(StoreError::Missing(_)) => Ledger::in_memory(settings, now)?,
+        visited => visited?,
+    };
+    let (keeper, home) = Keeper::start(ledger);
+    let is_meant = |name: &String| notifiers.is_empty() || notifiers.contains(name);
+    let names: Vec<String> = config.notifiers.keys().filter(|name| is_meant(name)).cloned().collect();
+    let named = names.clone();
+    let id = keeper.run(move |ledger| ledger.queue_test(&named, now)).await?;
+    let mut dispatchers = dispatchers(config, &senders, &keeper, &outside.clock);
+    dispatchers.retain(|dispatcher| names.iter().any(|name| name == dispatcher.notifier()));
+    let query = AlertQuery { id: Some(id), limit: 1, ..AlertQuery::default() };
+    let sight = loop {
+        let mut drains = JoinSet::new();
+        for dispatcher in dispatchers.clone() {
+            let stop = stop.clone();
+            drains.spawn(async move { dispatcher.drain(Some(until), &stop).await.map(drop) });
+        }
+        finish(&mut drains).await?;
+        let query = query.clone();
+        let found = keeper.run(move |ledger| ledger.alerts(&query)).await?.alerts.pop();
+        let sight = found.ok_or(StoreError::Stopped)?;
+        if stop.is_cancelled() || Instant::now() + DRAIN_PAUSE >= until || !sight.is_under_way() {
+            break sight;
+        }
+        unless(&stop, tokio::time::sleep(DRAIN_PAUSE)).await;
+    };
+    drop(dispatchers);
     close(keeper, home).await;
-    Ok(says)
+    Ok(sight)
 }
 
 /// Opens the store for one configuration; what waits there for notifiers that it does not name will never be delivered.
@@ -325,11 +347,7 @@ impl Parts {
         let aws = &outside.aws;
         let heartbeat = Heartbeat::new(&config)?;
         let sources = aws.sources(&config.accounts).await?;
-        let mut senders = BTreeMap::new();
-        for notifier in config.notifiers.values() {
-            let sender = Sender::new(notifier, |region| aws.sns(region))?;
-            senders.insert(notifier.name.clone(), Arc::new(sender));
-        }
+        let senders = senders(&config, aws)?;
         Ok(Self { config, sources, senders, heartbeat })
     }
 
@@ -348,12 +366,7 @@ impl Plant {
             .iter()
             .map(|source| Watch::new(source.clone(), passes.clone(), keeper.clone(), inventory.clone(), clock.clone()))
             .collect();
-        let outbox = Arc::new(keeper.clone());
-        let dispatcher = |notifier: &Notifier| {
-            let ways = Way::all(&config.notifiers, &senders, &notifier.name);
-            Arc::new(Dispatcher::new(notifier, ways, outbox.clone(), clock.clone()))
-        };
-        let dispatchers = config.notifiers.values().map(dispatcher).collect();
+        let dispatchers = dispatchers(&config, &senders, keeper, clock);
         let census = Census { sources, inventory };
         Self { config, keeper: keeper.clone(), watches, dispatchers, heartbeat, census }
     }
@@ -365,6 +378,23 @@ impl Plant {
             notifiers = config.notifiers.len(), sources = watches.len(), "watching"
         );
     }
+}
+
+/// Who hands over to each notifier, by its name.
+type Senders = BTreeMap<String, Arc<Sender>>;
+
+fn senders(config: &Config, aws: &Aws) -> Result<Senders, BadNotifier> {
+    let sender = |notifier: &Notifier| Sender::new(notifier, |region| aws.sns(region));
+    config.notifiers.values().map(|it| Ok((it.name.clone(), Arc::new(sender(it)?)))).collect()
+}
+
+fn dispatchers(config: &Config, senders: &Senders, keeper: &Keeper, clock: &WallClock) -> Vec<Arc<Dispatcher<Keeper>>> {
+    let outbox = Arc::new(keeper.clone());
+    let dispatcher = |notifier: &Notifier| {
+        let ways = Way::all(&config.notifiers, senders, &notifier.name);
+        Arc::new(Dispatcher::new(notifier, ways, outbox.clone(), clock.clone()))
+    };
+    config.notifiers.values().map(dispatcher).collect()
 }
 
 /// Waits for `wait` to end, or for `stop`.

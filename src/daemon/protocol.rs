@@ -1,7 +1,7 @@
 //! What other processes of this machine say to the daemon, and what it says to them.
 //!
 //! A [`Request`] is one line of JSON: an [`Ask`], such as `{"v":1,"ask":"explain","event_id":"…"}`, or an [`Order`], such
-//! as `{"v":1,"order":"resend","id":"…"}`. A [`Reply`] is another. Both carry the version of the protocol, so that a
+//! as `{"v":1,"order":"resend","ids":["…"]}`. A [`Reply`] is another. Both carry the version of the protocol, so that a
 //! client and a daemon of different ages tell each other what is wrong instead of guessing.
 //!
 //! An ask is answered from a ledger and changes nothing about it, so it can also be one that the asking process looks at
@@ -57,10 +57,10 @@ const ASKS: [&str; 5] = ["explain", "health", "accesses", "alerts", "silences"];
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Order {
-    /// Send an alert again to those that have not accepted it.
+    /// Send alerts again to those that have not accepted them.
     Resend {
-        /// Its id.
-        id: String,
+        /// Their ids.
+        ids: Vec<String>,
     },
     /// Send nothing of what is meant for a while.
     Silence {
@@ -109,8 +109,8 @@ pub enum Answer {
     Alerts(AlertPage),
     /// To [`Ask::Silences`].
     Silences(Vec<Silence>),
-    /// To [`Order::Resend`].
-    Resent(Vec<Resent>),
+    /// To [`Order::Resend`]: what came of each; nothing of one that is not stored.
+    Resent(Vec<(String, Option<Vec<Resent>>)>),
     /// To [`Order::Silence`] and [`Order::EndSilence`].
     Silence(Silence),
     /// To [`Order::Test`].
@@ -216,10 +216,7 @@ impl Order {
     /// Does it. An error is the store's, which is of no use any more.
     pub fn perform(&self, ledger: &mut Ledger, now: WallTime) -> Result<Says, StoreError> {
         let answer = match self {
-            Self::Resend { id } => match ledger.resend(id, now)? {
-                Some(resent) => Answer::Resent(resent),
-                None => return Ok(Says::not_there(format!("no alert {:?} is stored", printable(id, 100)))),
-            },
+            Self::Resend { ids } => Answer::Resent(ledger.resend(ids, now)?),
             Self::Silence { meant, seconds, reason } => match unfit(meant, *seconds, reason) {
                 None => {
                     let until = now.plus(Duration::from_secs(*seconds));

@@ -45,7 +45,7 @@ impl Supervisor {
     #[must_use]
     pub fn of_process() -> Self {
         let listens = std::env::var_os("NOTIFY_SOCKET").is_some_and(|socket: OsString| !socket.is_empty());
-        let watchdog = sd_notify::watchdog_enabled().filter(|_| listens);
+        let watchdog = sd_notify::watchdog_enabled().filter(|patience| listens && !patience.is_zero());
         Self { listens, watchdog, ..Self::default() }
     }
 
@@ -101,6 +101,19 @@ impl Supervisor {
     pub(super) fn report(&mut self, health: &Health, sources: usize, now: WallTime) {
         let sentence = sentence(health, sources, now);
         self.sentence(if self.refused { format!("{REFUSED}; {sentence}") } else { sentence });
+    }
+
+    /// Says that the daemon is alive until `work` is done: a large store may take its time, and whoever waits for it is no
+    /// loop that hangs.
+    pub(super) async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            self.alive();
+            match tokio::time::timeout(self.patience(), &mut work).await {
+                Ok(done) => return done,
+                Err(_) => continue,
+            }
+        }
     }
 
     fn sentence(&mut self, sentence: String) {

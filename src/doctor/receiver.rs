@@ -14,7 +14,8 @@ use crate::notify::with_causes;
 
 /// Whether somebody answers at `url`.
 pub(super) async fn examine(about: &str, url: &Url, timeout: Duration) -> Finding {
-    let host = url.host_str().unwrap_or_default();
+    let port = url.port().map_or(String::new(), |port| format!(":{port}"));
+    let host = format!("{}{port}", url.host_str().unwrap_or_default());
     let secured = if url.scheme() == "https" { "its certificate is good" } else { "unencrypted, on this machine" };
     match ask(url, timeout).await {
         Ok(status) => Finding::pass(about, "reachability", format!("{host} answers ({status}); {secured}")),

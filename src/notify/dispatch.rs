@@ -107,6 +107,12 @@ struct Turn<'a> {
 }
 
 impl<O: Outbox> Dispatcher<O> {
+    /// The notifier whose outbox it empties.
+    #[must_use]
+    pub fn notifier(&self) -> &str {
+        &self.notifier
+    }
+
     /// For `notifier`, whose alerts wait in `outbox` until they are due by `clock`. The first of `ways` is its own.
     pub fn new(notifier: &config::Notifier, ways: Vec<Way>, outbox: Arc<O>, clock: WallClock) -> Self {
         Self {

@@ -18,6 +18,7 @@ mod words;
 
 use std::collections::BTreeSet;
 
+pub(super) use self::telling::Heads;
 use super::explanation::{
     Basis, Copied, EXPLANATION, Explanation, FeedSight, Finding, Kept, Known, SourceSight, Unread, Watched,
 };

@@ -118,6 +118,8 @@ pub struct Ledger {
     lazy: bool,
     /// When the rows that may wait were last made durable.
     flushed: WallTime,
+    /// How many batches it has tried to write.
+    batches: u64,
     /// When time was last let pass.
     pub(super) ticked: WallTime,
 }
@@ -193,6 +195,7 @@ impl Ledger {
             unsynced: false,
             lazy: false,
             flushed: now,
+            batches: 0,
             ticked: now,
         };
         ledger.load_silences()?;
@@ -388,10 +391,24 @@ impl Ledger {
 
     pub(super) fn write(&mut self, writes: Writes) -> Result<(), StoreError> {
         if writes.len() > 0 {
+            self.batches += 1;
             self.kv.apply(writes)?;
             self.unsynced = true;
         }
         Ok(())
+    }
+
+    /// Runs `job`. An error in the outer result is one of writing, after which the ledger is of no use any more; one in
+    /// the inner has changed nothing.
+    pub fn attempt<T>(
+        &mut self,
+        job: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<Result<T, StoreError>, StoreError> {
+        let before = self.batches;
+        match job(self) {
+            Err(error) if self.batches != before => Err(error),
+            done => Ok(done),
+        }
     }
 
     pub(super) fn count_queued(&mut self, deliveries: u64) {

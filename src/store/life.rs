@@ -39,9 +39,13 @@ impl Ledger {
     /// What is due at `now`: updates of open incidents, all of them if `flush`; incidents that are over; sources that
     /// have become blind. One batch an incident.
     pub fn tick(&mut self, now: WallTime, flush: bool) -> Result<(), StoreError> {
-        self.ticked = now;
         self.forget_the_future(now);
         self.notice_blindness(now)?;
+        self.tick_incidents(now, flush)
+    }
+
+    fn tick_incidents(&mut self, now: WallTime, flush: bool) -> Result<(), StoreError> {
+        self.ticked = now;
         self.notice_lapses(now)?;
         self.flush_now_and_then(now);
         let mut open: Vec<_> =
@@ -51,10 +55,15 @@ impl Ledger {
     }
 
     /// The same after a pass, which may have settled what an incident was waiting for; not if it was done within the last
-    /// second, since a thousand sources make many passes.
+    /// second, since a thousand sources make many passes. In a single run the other sources' passes may be under way, the
+    /// first since the last run: nobody is blind before its end.
     pub fn tick_after_pass(&mut self, now: WallTime) -> Result<(), StoreError> {
         let is_news = now < self.ticked || now.since(self.ticked) >= TICKED_LATELY;
-        if is_news { self.tick(now, false) } else { Ok(()) }
+        match self.settings.awake_since {
+            _ if !is_news => Ok(()),
+            Some(_) => self.tick(now, false),
+            None => self.tick_incidents(now, false),
+        }
     }
 
     /// Notes that a pass from `began` until `now` has read `source` through. A blind source is sighted again unless that

@@ -3,8 +3,11 @@
 //! A page ends where enough has been found, but also where enough has been looked at: whoever asks goes on from there,
 //! and pages that are being read and alerts that wait to be sent go in between.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::explain::Heads;
 use super::explanation::{AlertSight, Standing};
 use super::kv::Writes;
 use super::ledger::Ledger;
@@ -141,7 +144,7 @@ impl Ledger {
         let to = query.before.map_or(vec![keys::ALERT + 1], |before| keys::numbered(keys::ALERT, before).end());
         let limit = query.limit.min(PAGE);
         let mut alerts = Vec::new();
-        let mut last = None;
+        let (mut last, mut heads) = (None, Heads::new());
         for (looked_at, row) in self.kv.range(&[keys::ALERT], &to).rev().enumerate() {
             if alerts.len() >= limit || looked_at >= LOOKED_AT {
                 return Ok(AlertPage { alerts, next: last });
@@ -160,7 +163,7 @@ impl Ledger {
                 continue;
             }
             let is_one = query.id.is_some();
-            let sight = self.alert_sight(seq, row, None)?;
+            let sight = self.alert_sight(seq, row, None, &mut heads)?;
             if !query.undelivered || sight.is_undelivered() {
                 alerts.push(sight);
             }
@@ -177,11 +180,38 @@ impl Ledger {
         self.settings.recipients.iter().map(|recipient| recipient.name.clone()).collect()
     }
 
-    /// Puts what has not been accepted of alert `id` into the outboxes again, due at once. None: there is no such alert.
-    pub fn resend(&mut self, id: &str, now: WallTime) -> Result<Option<Vec<Resent>>, StoreError> {
-        let Some((seq, alert)) = self.alert_row(id)? else { return Ok(None) };
-        let has_text = self.kv.prefix(&keys::numbered(keys::BODY, seq).end()).next().transpose()?.is_some();
+    /// Puts what has not been accepted of these alerts into the outboxes again, due at once. Says what came of each; of
+    /// one that is not stored, nothing.
+    pub fn resend(&mut self, ids: &[String], now: WallTime) -> Result<Vec<(String, Option<Vec<Resent>>)>, StoreError> {
+        let mut found = BTreeMap::new();
+        for row in self.kv.prefix(&[keys::ALERT]).rev() {
+            let (key, value) = row?;
+            let row: AlertRow = rows::decode(&key, &value)?;
+            if let Some(seq) = keys::number_at(&key, 1).filter(|_| ids.contains(&row.id)) {
+                found.insert(row.id.clone(), (seq, row));
+                if found.len() == ids.len() {
+                    break;
+                }
+            }
+        }
         let mut writes = Writes::default();
+        let mut all = Vec::new();
+        for id in ids {
+            let resent = found.get(id).map(|(seq, alert)| self.requeue(*seq, alert, now, &mut writes)).transpose()?;
+            all.push((id.clone(), resent));
+        }
+        self.write(writes)?;
+        Ok(all)
+    }
+
+    fn requeue(
+        &mut self,
+        seq: u64,
+        alert: &AlertRow,
+        now: WallTime,
+        writes: &mut Writes,
+    ) -> Result<Vec<Resent>, StoreError> {
+        let has_text = self.kv.prefix(&keys::numbered(keys::BODY, seq).end()).next().transpose()?.is_some();
         let mut resent = Vec::new();
         for name in &alert.notifiers {
             let (queued, done) =
@@ -202,23 +232,17 @@ impl Ledger {
             };
             resent.push(Resent { notifier: name.clone(), outcome });
         }
-        self.write(writes)?;
-        Ok(Some(resent))
-    }
-
-    fn alert_row(&self, id: &str) -> Result<Option<(u64, AlertRow)>, StoreError> {
-        for row in self.kv.prefix(&[keys::ALERT]).rev() {
-            let (key, value) = row?;
-            let row: AlertRow = rows::decode(&key, &value)?;
-            if row.id == id {
-                return Ok(keys::number_at(&key, 1).map(|seq| (seq, row)));
-            }
-        }
-        Ok(None)
+        Ok(resent)
     }
 }
 
 impl AlertSight {
+    /// Whether a notifier may still accept it, without anybody having to mend something first.
+    #[must_use]
+    pub fn is_under_way(&self) -> bool {
+        self.notifiers.iter().any(|it| matches!(it.stand, Standing::Waiting { parked: false, .. }))
+    }
+
     /// Whether a notifier that it was queued for has not accepted it.
     #[must_use]
     pub fn is_undelivered(&self) -> bool {

@@ -153,12 +153,28 @@ impl Ledger {
 
     /// Records what became of one attempt. The alert's text goes once nobody can need it again.
     pub fn settle(&mut self, delivery: &Delivery, settlement: &Settlement) -> Result<(), StoreError> {
-        let Delivery { notifier, seq, .. } = delivery;
-        let key = keys::queue(notifier).number(*seq).end();
+        let Delivery { notifier, seq, attempts, queued, .. } = delivery;
+        self.settle_row(notifier, *seq, *attempts, *queued, settlement)
+    }
+
+    fn settle_row(
+        &mut self,
+        notifier: &str,
+        seq: u64,
+        attempts: u32,
+        queued: WallTime,
+        settlement: &Settlement,
+    ) -> Result<(), StoreError> {
+        let key = keys::queue(notifier).number(seq).end();
         let Some(value) = self.kv.row(&key)? else { return Ok(()) };
         let row: DeliveryRow = rows::decode(&key, &value)?;
+        // Somebody had it queued anew while it was tried: only that it was taken counts.
+        let is_anew = row.queued != queued;
+        if is_anew && matches!(settlement, Settlement::Retry { .. } | Settlement::Dead { .. }) {
+            return Ok(());
+        }
         let mut writes = Writes::default();
-        let attempts = delivery.attempts.saturating_add(1);
+        let attempts = attempts.saturating_add(1);
         let fate = match settlement {
             Settlement::Retry { at, attempts, parked, error } => {
                 let row = DeliveryRow {
@@ -180,9 +196,9 @@ impl Ledger {
             }
         };
         writes.remove(key);
-        writes.put(keys::numbered(keys::FATE, *seq).text(notifier).end(), rows::encode(&fate)?);
-        if fate.dead.is_none() && self.is_last_needed_by(*seq, notifier)? {
-            for row in self.kv.prefix(&keys::numbered(keys::BODY, *seq).end()) {
+        writes.put(keys::numbered(keys::FATE, seq).text(notifier).end(), rows::encode(&fate)?);
+        if fate.dead.is_none() && self.is_last_needed_by(seq, notifier)? {
+            for row in self.kv.prefix(&keys::numbered(keys::BODY, seq).end()) {
                 writes.remove(row?.0);
             }
         }
@@ -206,12 +222,13 @@ impl Ledger {
             let (key, value) = row?;
             let (Some(name), Some(seq)) = queue_key(&key) else { continue };
             if !self.settings.recipients.iter().any(|recipient| recipient.name == name) {
-                orphans.push((self.delivery(name, &key, rows::decode(&key, &value)?)?, seq));
+                let DeliveryRow { attempts, queued, .. } = rows::decode(&key, &value)?;
+                orphans.push((name.to_owned(), seq, attempts, queued));
             }
         }
         let error = "its notifier is no longer in the configuration".to_owned();
-        for (delivery, _) in &orphans {
-            self.settle(delivery, &Settlement::Dead { at: now, error: error.clone() })?;
+        for (name, seq, attempts, queued) in &orphans {
+            self.settle_row(name, *seq, *attempts, *queued, &Settlement::Dead { at: now, error: error.clone() })?;
         }
         Ok(orphans.len() as u64)
     }

@@ -11,7 +11,7 @@ use super::kv::Writes;
 use super::ledger::Ledger;
 use super::rows::{self, AlertRow};
 use super::{StoreError, keys};
-use crate::detect::{Condition, Globs, episode_id};
+use crate::detect::{Condition, Globs, Incident, IncidentId, State, episode_id};
 use crate::model::{Alert, AlertKind, EventTime, WallTime};
 
 /// Digits of a silence's id, at least: short enough to be typed.
@@ -69,7 +69,8 @@ impl Silence {
     /// Whether it holds at `now`.
     #[must_use]
     pub fn holds(&self, now: WallTime) -> bool {
-        self.end() > now
+        // One that began in the future was begun by a clock that has been set back since.
+        self.began <= now && self.end() > now
     }
 }
 
@@ -184,18 +185,37 @@ impl Ledger {
         Ok(by)
     }
 
-    /// The silence that the last alert of `incident` met with, if all of them have met with one.
-    fn never_told(&self, incident: &str) -> Result<Option<String>, StoreError> {
+    /// The silence that the last alert of the open incident `id` met with, if all of them have met with one, and all of
+    /// those that have gone on in it.
+    fn never_told(&self, id: &str) -> Result<Option<String>, StoreError> {
+        let Some(incident) = self.open.get(&IncidentId(id.to_owned())) else { return Ok(None) };
+        let prefix = keys::group(keys::INCIDENT, incident.rule, incident.group_id()).end();
+        let rows = self.kv.prefix(&prefix).map(|row| row.and_then(|(key, value)| rows::decode(&key, &value)));
+        let group = rows.collect::<Result<Vec<Incident>, _>>()?;
+        let mut parts = vec![incident];
         let mut last = None;
-        for seq in self.alerts_of(incident)? {
+        while let Some(part) = parts.pop() {
+            let Some(silence) = self.all_silenced(part)? else { return Ok(None) };
+            last = last.or(Some(silence));
+            parts.extend(group.iter().filter(|other| other.state == State::Merged(part.id.clone())));
+        }
+        Ok(last)
+    }
+
+    /// The silence that the last alert of `incident` met with, if all of them are stored and have met with one.
+    fn all_silenced(&self, incident: &Incident) -> Result<Option<String>, StoreError> {
+        let (mut last, mut alerts) = (None, 0);
+        for seq in self.alerts_of(&incident.id.0)? {
             let key = keys::numbered(keys::ALERT, seq).end();
             let Some(value) = self.kv.row(&key)? else { return Ok(None) };
             last = rows::decode::<AlertRow>(&key, &value)?.silenced;
             if last.is_none() {
                 return Ok(None);
             }
+            alerts += 1;
         }
-        Ok(last)
+        // The one in question has a number already. Those that are not stored any more may have been told.
+        Ok(last.filter(|_| alerts + 1 >= incident.sequence))
     }
 
     /// Lets go of those that ended before `floor`; their rows go with the sweep.

@@ -47,8 +47,9 @@ impl Ledger {
     /// a view, but the store itself.
     pub fn visit(state_dir: &Path, settings: LedgerSettings, now: WallTime) -> Result<Self, StoreError> {
         let path = store_in(state_dir)?;
-        let kv = Kv::open(state_dir)?;
+        let mut kv = Kv::open(state_dir)?;
         check_version(&kv, &path)?;
+        kv.begun()?;
         Self::as_stored(kv, settings, now)
     }
 

@@ -45,7 +45,11 @@ ends() {
         [[ -z "$process" ]] || { kill "$process" 2> /dev/null && wait "$process" 2> /dev/null; } || true
     done
     ((status == 0)) || tail -n 20 "$folder/dockerd.log" >&2 || true
-    rm -rf "$folder"
+    # Namespaces that containers leave behind are mounts.
+    for mount in "$folder"/exec/netns/*; do
+        umount "$mount" 2> /dev/null || true
+    done
+    rm -rf "$folder" || true
     exit "$status"
 }
 

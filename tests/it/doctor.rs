@@ -47,7 +47,7 @@ async fn where_all_is_well_nothing_fails() {
         "self/us-east-1 | clock | pass | ",
         "self/us-east-1 | quota | pass | ",
         "self/us-east-1 | inventory | pass | 1 secrets",
-        "notifier hook | reachability | pass | 127.0.0.1 answers",
+        "notifier hook | reachability | pass | 127.0.0.1:",
         "notifier mail | topic | pass | ",
         "notifier mail | publish | pass | publishing is allowed",
         "notifier mail | subscriptions | pass | 1 confirmed, none pending",
@@ -121,7 +121,7 @@ async fn a_receiver_that_is_not_there_and_a_state_that_cannot_be_made_are_failur
     std::fs::write(rig.state_dir(), "a file").unwrap();
     let (ended, findings) = findings(&rig).await;
     let ended = ended.exits(1);
-    one(&findings, "notifier gone | reachability | fail | 127.0.0.1 cannot be reached");
+    one(&findings, "notifier gone | reachability | fail | 127.0.0.1:9 cannot be reached");
     one(&findings, "state | directory | fail | ");
     assert!(!ended.stdout.contains("hunter2") && !ended.stderr.contains("hunter2"), "{ended}");
 }

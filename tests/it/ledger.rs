@@ -428,6 +428,23 @@ fn a_changed_rule_ends_its_incidents_and_counts_what_is_within_backfill() {
 }
 
 #[test]
+fn in_a_single_run_nobody_is_blind_before_its_end() {
+    let (one, other) = (source_of(OWNER), source_of(CALLER));
+    let settings = with_accounts(vec![rule("r")], &[OWNER, CALLER]);
+    let settings = LedgerSettings { stale_after: Duration::from_secs(900), ..settings };
+    let mut ledger = Ledger::in_memory(settings, now()).unwrap();
+    [&one, &other].iter().for_each(|source| ledger.read_through(source, now(), now()).unwrap());
+    // An hour later, by the next line of a crontab.
+    ledger.read_through(&one, later(3600), later(3600)).unwrap();
+    ledger.tick_after_pass(later(3600)).unwrap();
+    assert_eq!(drain(&mut ledger, later(3600)), [], "the other's pass is under way");
+    ledger.tick(later(3601), true).unwrap();
+    let blind = drain(&mut ledger, later(3601));
+    assert_eq!(blind.iter().map(|alert| alert.kind).collect::<Vec<_>>(), [AlertKind::Blind]);
+    assert_eq!(blind[0].group["account"].as_deref(), Some(CALLER));
+}
+
+#[test]
 fn a_source_that_is_not_read_through_is_blind_and_then_sighted_once_each() {
     let dir = tempfile::tempdir().unwrap();
     let open = |at| {

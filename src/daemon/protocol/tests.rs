@@ -10,7 +10,7 @@ fn health(condition: Condition) -> Says {
 fn orders() -> Vec<Order> {
     let meant = Hushed { rules: vec!["*".to_owned()], ..Hushed::default() };
     vec![
-        Order::Resend { id: "a".to_owned() },
+        Order::Resend { ids: vec!["a".to_owned()] },
         Order::Silence { meant, seconds: 60, reason: "because".to_owned() },
         Order::EndSilence { id: "s".to_owned() },
         Order::Test { notifiers: vec!["chat".to_owned()] },
@@ -87,7 +87,6 @@ fn orders_that_make_no_sense_are_refused_and_change_nothing() {
         (silence(meant("*"), 60, " "), RefusalCode::BadRequest, "has a reason"),
         (silence(meant("a["), 60, "x"), RefusalCode::BadRequest, "a["),
         (Order::EndSilence { id: "x".to_owned() }, RefusalCode::NotThere, "no silence \"x\""),
-        (Order::Resend { id: "x".to_owned() }, RefusalCode::NotThere, "no alert \"x\""),
         (Order::Test { notifiers: Vec::new() }, RefusalCode::NotThere, "no notifier"),
         (Order::Test { notifiers: vec!["x".to_owned()] }, RefusalCode::NotThere, "no notifier \"x\""),
     ] {

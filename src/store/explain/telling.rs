@@ -1,6 +1,6 @@
 //! From an access that a window covers to who was told: its incident, the alert that holds it, and where that stands.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use memchr::memmem;
 
@@ -12,6 +12,9 @@ use super::super::rows::{self, AlertRow, DeliveryRow, FateRow, Pending};
 use super::Subject;
 use crate::detect::{GroupId, Incident, State};
 use crate::model::{EventTime, Span};
+
+/// The heads of chains that have been looked up: by notifier and incident, number and id of the alert.
+pub(in crate::store) type Heads = HashMap<(String, String), Option<(u64, String)>>;
 
 impl Ledger {
     /// What came of an access that `active` has covered in `group` at `at`.
@@ -51,7 +54,7 @@ impl Ledger {
         ruling.incident = goes_on.or(incidents.first()).map(incident_sight);
         for incident in incidents {
             if let Some((seq, row)) = self.alert_with(incident, &subject.names)? {
-                ruling.alert = Some(self.alert_sight(seq, row, notify)?);
+                ruling.alert = Some(self.alert_sight(seq, row, notify, &mut Heads::new())?);
                 return Ok(());
             }
         }
@@ -110,10 +113,12 @@ impl Ledger {
         seq: u64,
         row: AlertRow,
         notify: Option<&[String]>,
+        heads: &mut Heads,
     ) -> Result<AlertSight, StoreError> {
         let mut notifiers = Vec::new();
         for notifier in &row.notifiers {
-            notifiers.push(Stand { notifier: notifier.clone(), stand: self.queued_stand(seq, notifier, &row)? });
+            let stand = self.queued_stand(seq, notifier, &row, heads)?;
+            notifiers.push(Stand { notifier: notifier.clone(), stand });
         }
         for recipient in self.settings.recipients.iter().filter(|it| !row.notifiers.contains(&it.name)) {
             let stand = passed_over(recipient, &row, notify);
@@ -124,7 +129,13 @@ impl Ledger {
     }
 
     /// Where an alert stands that was queued for `notifier`.
-    fn queued_stand(&self, seq: u64, notifier: &str, alert: &AlertRow) -> Result<Standing, StoreError> {
+    fn queued_stand(
+        &self,
+        seq: u64,
+        notifier: &str,
+        alert: &AlertRow,
+        heads: &mut Heads,
+    ) -> Result<Standing, StoreError> {
         let key = keys::numbered(keys::FATE, seq).text(notifier).end();
         if let Some(value) = self.kv.row(&key)? {
             let FateRow { accepted, by, dead, attempts, error } = rows::decode(&key, &value)?;
@@ -137,18 +148,27 @@ impl Ledger {
         let key = keys::queue(notifier).number(seq).end();
         let Some(value) = self.kv.row(&key)? else { return Ok(Standing::Lost) };
         let DeliveryRow { queued, attempts, next_at, parked, error, .. } = rows::decode(&key, &value)?;
-        let behind = self.head_before(seq, notifier, &alert.incident)?;
+        let chain = (notifier.to_owned(), alert.incident.clone());
+        let head = match heads.get(&chain) {
+            Some(head) => head.clone(),
+            None => {
+                let head = self.head(notifier, &alert.incident)?;
+                heads.insert(chain, head.clone());
+                head
+            }
+        };
+        let behind = head.filter(|(first, _)| *first < seq).map(|(_, id)| id);
         Ok(Standing::Waiting { since: queued, attempts, next_at, parked, error, behind })
     }
 
-    /// The alert that `notifier` has to accept before alert `seq` of `incident`.
-    fn head_before(&self, seq: u64, notifier: &str, incident: &str) -> Result<Option<String>, StoreError> {
-        for earlier in self.alerts_of(incident)?.into_iter().take_while(|earlier| *earlier < seq) {
-            let key = keys::numbered(keys::ALERT, earlier).end();
-            if self.kv.row(&keys::queue(notifier).number(earlier).end())?.is_some()
+    /// The alert of `incident` that `notifier` has to accept next: its number and its id.
+    fn head(&self, notifier: &str, incident: &str) -> Result<Option<(u64, String)>, StoreError> {
+        for seq in self.alerts_of(incident)? {
+            let key = keys::numbered(keys::ALERT, seq).end();
+            if self.kv.row(&keys::queue(notifier).number(seq).end())?.is_some()
                 && let Some(value) = self.kv.row(&key)?
             {
-                return Ok(Some(rows::decode::<AlertRow>(&key, &value)?.id));
+                return Ok(Some((seq, rows::decode::<AlertRow>(&key, &value)?.id)));
             }
         }
         Ok(None)
@@ -157,13 +177,13 @@ impl Ledger {
 
 /// Why an alert was not queued for `recipient`, as the configuration stands.
 fn passed_over(recipient: &Recipient, alert: &AlertRow, notify: Option<&[String]>) -> Standing {
-    if let Some(silence) = &alert.silenced {
-        return Standing::Silenced { silence: silence.clone() };
-    }
     match notify {
         Some(notify) if !notify.contains(&recipient.name) => Standing::NotNamed,
         _ if alert.severity < recipient.min_severity => Standing::TooMild { min_severity: recipient.min_severity },
-        _ => Standing::NotQueued,
+        _ => match &alert.silenced {
+            Some(silence) => Standing::Silenced { silence: silence.clone() },
+            None => Standing::NotQueued,
+        },
     }
 }
 
