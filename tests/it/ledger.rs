@@ -7,7 +7,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use secretwatch::detect::{Condition, GroupKey, Rule, Trouble};
 use secretwatch::model::{Access, Alert, AlertKind, EventTime, MAX_ACCESSES, MAX_BYTES, Severity, Span, WallTime};
-use secretwatch::store::{Ledger, LedgerSettings, Next, Recipient, Settlement, StoreError, Sweep};
+use secretwatch::store::{
+    AlertQuery, Hushed, Ledger, LedgerSettings, Next, Recipient, Resend, Resent, Settlement, SimulatedDisk, StoreError,
+    Sweep,
+};
 use secretwatch::trail::SourceId;
 
 use crate::promise::{EVENT_SOURCE, START, access, drain, rule, settings, source};
@@ -366,6 +369,103 @@ fn over_means_that_hold_has_passed_and_all_is_settled_and_a_late_access_reopens_
     assert_eq!(again[0].incident, over[0].incident);
     ledger.tick(later(5002), false).unwrap();
     assert_eq!(drain(&mut ledger, later(5002))[0].kind, AlertKind::Resolved);
+}
+
+fn by(principal: &str) -> Hushed {
+    Hushed { principals: vec![format!("*user/{principal}")], ..Hushed::default() }
+}
+
+fn all_alerts(ledger: &Ledger) -> Vec<(AlertKind, bool)> {
+    let page = ledger.alerts(&AlertQuery { limit: 99, ..AlertQuery::default() }).unwrap();
+    page.alerts.iter().rev().map(|alert| (alert.kind, alert.silenced.is_some())).collect()
+}
+
+/// Lets all that is open be over.
+fn over(ledger: &mut Ledger) -> Vec<AlertKind> {
+    read_all(ledger, later(9000));
+    ledger.tick(later(9000), true).unwrap();
+    drain(ledger, later(9000)).iter().map(|alert| alert.kind).collect()
+}
+
+#[test]
+fn an_incident_of_which_nothing_was_told_ends_in_silence() {
+    let mut ledger = ledger(vec![rule("r")]);
+    let silence = ledger.silence(&by("a"), "a move", now(), later(60)).unwrap();
+    assert_eq!(take(&mut ledger, vec![access("1", START + 1700, "s", "a")], later(1)), []);
+    assert_eq!(take(&mut ledger, vec![access("2", START + 1700, "t", "b")], later(1)).len(), 1, "not meant");
+    assert_eq!(take(&mut ledger, vec![access("3", START + 1700, "u", "a")], later(61)).len(), 1, "it is over");
+    assert_eq!(over(&mut ledger), [AlertKind::Resolved; 2]);
+    let expected = [(AlertKind::Opened, true), (AlertKind::Opened, false), (AlertKind::Opened, false)];
+    let alerts = all_alerts(&ledger);
+    assert_eq!(alerts[..3], expected);
+    assert_eq!(alerts[3..].iter().filter(|(_, silenced)| *silenced).count(), 1);
+    let kept = ledger.silences().next().unwrap();
+    assert_eq!((&kept.id, kept.alerts, kept.holds(later(60))), (&silence.id, 2, false));
+}
+
+#[test]
+fn one_access_that_is_not_meant_sends_out_all_and_the_end_too() {
+    let mut ledger = ledger(vec![Rule { update_every: 0, ..rule("r") }]);
+    ledger.silence(&by("a"), "a move", now(), later(10_000)).unwrap();
+    let both = vec![access("1", START + 1700, "s", "a"), access("2", START + 1701, "s", "b")];
+    assert_eq!(ids(&take(&mut ledger, both, later(1))), ["1", "2"]);
+    assert_eq!(take(&mut ledger, vec![access("3", START + 1702, "s", "a")], later(2)), [], "silenced");
+    assert_eq!(over(&mut ledger), [AlertKind::Resolved]);
+}
+
+#[test]
+fn the_end_of_what_a_told_incident_went_on_in_is_told() {
+    let short = Rule { window: 10, hold: 20, update_every: 0, ..rule("r") };
+    let mut ledger = ledger(vec![short]);
+    ledger.silence(&by("a"), "a move", now(), later(10_000)).unwrap();
+    assert_eq!(take(&mut ledger, vec![access("1", START + 1000, "s", "a")], later(1)), []);
+    let told = take(&mut ledger, vec![access("2", START + 1050, "s", "b")], later(2));
+    assert_eq!(told.len(), 1);
+    let merged = take(&mut ledger, vec![access("3", START + 1025, "s", "a")], later(3));
+    assert_eq!(merged.iter().map(|alert| alert.kind).collect::<Vec<_>>(), [AlertKind::Resolved], "{merged:#?}");
+    assert_eq!(merged[0].incident, told[0].incident);
+    let end = over(&mut ledger);
+    assert_eq!(end, [AlertKind::Resolved], "else it would be open for ever");
+}
+
+#[test]
+fn a_silence_survives_a_restart_and_goes_with_the_retention() {
+    let disk = SimulatedDisk::new();
+    let open = |at| Ledger::simulated(&disk, settings(vec![rule("r")]), at).unwrap();
+    let silence = open(now()).silence(&by("a"), "a move", now(), later(60)).unwrap();
+    let mut ledger = Ledger::simulated(&disk, settings(vec![rule("r")]), later(1)).unwrap();
+    assert_eq!(ledger.silences().collect::<Vec<_>>(), [&silence]);
+    assert_eq!(ledger.end_silence("other", later(2)).unwrap(), None);
+    let ended = ledger.end_silence(&silence.id, later(2)).unwrap().unwrap();
+    assert_eq!((ended.end(), ended.holds(later(2)), ended.holds(later(1))), (later(2), false, true));
+    prune(&mut ledger, later(29 * 86_400));
+    assert_eq!(ledger.silences().count(), 1);
+    prune(&mut ledger, later(31 * 86_400));
+    assert_eq!(ledger.silences().count(), 0);
+    drop(ledger);
+    assert_eq!(open(later(31 * 86_400)).silences().count(), 0);
+}
+
+#[test]
+fn what_was_queued_anew_while_it_was_tried_is_settled_by_acceptance_alone() {
+    let mut ledger = ledger(vec![rule("r")]);
+    ledger.take(vec![access("1", START + 1700, "s", "p")], now()).unwrap();
+    let Next::Send(tried) = ledger.next("all", now(), None).unwrap() else { panic!("an alert") };
+    let id = tried.alert.id.clone();
+    let resent = ledger.resend(&[id.clone(), "other".to_owned()], later(5)).unwrap();
+    let queued = Resent { notifier: "all".to_owned(), outcome: Resend::Queued };
+    assert_eq!(resent, [(id, Some(vec![queued])), ("other".to_owned(), None)]);
+    let error = || "no".to_owned();
+    for failed in [
+        Settlement::Dead { at: later(6), error: error() },
+        Settlement::Retry { at: later(999), attempts: 7, parked: true, error: error() },
+    ] {
+        ledger.settle(&tried, &failed).unwrap();
+        let Next::Send(again) = ledger.next("all", later(6), None).unwrap() else { panic!("it is due at once") };
+        assert_eq!((again.attempts, again.queued), (0, later(5)));
+    }
+    ledger.settle(&tried, &Settlement::Accepted { at: later(7) }).unwrap();
+    assert_eq!(ledger.next("all", later(8), None).unwrap(), Next::Idle);
 }
 
 #[test]
