@@ -1,6 +1,7 @@
 //! `secretwatch demo`: the ordinary daemon, against an account of straw in the same process.
 
 use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use aws_config::{BehaviorVersion, Region};
@@ -23,6 +24,9 @@ day. In a few seconds somebody will list the secrets and read twenty of them.
 What a topic's subscribers are sent is printed here. Ctrl-C ends it.
 ";
 
+/// Where the page is, if that is free; otherwise wherever something is.
+const USUAL: (&str, u16) = ("127.0.0.1", 9474);
+
 /// Plays until a signal.
 pub(super) fn demo(args: &Args, format: Format) -> Result<Exit, Exit> {
     log::start(args.log_format, args.verbose, true);
@@ -39,7 +43,8 @@ async fn play(format: Format, stop: CancellationToken) -> Result<Exit, Exit> {
     let folder = tempfile::tempdir().map_err(told)?;
     let demo = demo::start().await.map_err(told)?;
     let config = configuration(&demo, folder.path(), format)?;
-    if format == Format::Text && writeln!(std::io::stdout(), "{OPENING}").is_err() {
+    let page = config.status.as_ref().map_or(String::new(), |it| format!("The page: http://{}/\n", it.listen));
+    if format == Format::Text && writeln!(std::io::stdout(), "{OPENING}{page}").is_err() {
         // Nobody reads, and that is all that it is for.
         return Ok(Exit::Done);
     }
@@ -58,7 +63,9 @@ async fn play(format: Format, stop: CancellationToken) -> Result<Exit, Exit> {
 
 /// The demo's own configuration, with a throw-away state directory.
 fn configuration(demo: &Demo, folder: &Path, format: Format) -> Result<Config, Exit> {
-    let mut text = format!("state_dir = {:?}\n{}", folder.display().to_string(), demo.config_toml);
+    let listen = free_address().map(|at| at.to_string()).unwrap_or_default();
+    let state_dir = folder.display().to_string();
+    let mut text = format!("state_dir = {state_dir:?}\n{}\n[status]\nlisten = {listen:?}\n", demo.config_toml);
     if format == Format::Json {
         text = text.replace("format = \"text\"", "format = \"json\"");
     }
@@ -66,6 +73,12 @@ fn configuration(demo: &Demo, folder: &Path, format: Format) -> Result<Config, E
         exit::tell(&problems);
         Exit::Configuration
     })
+}
+
+/// An address of which somebody may listen; none, if there is none.
+fn free_address() -> Option<SocketAddr> {
+    let usual = TcpListener::bind(USUAL).or_else(|_| TcpListener::bind((USUAL.0, 0)));
+    usual.and_then(|it| it.local_addr()).ok()
 }
 
 /// The SDK, aimed at the account of straw whatever the environment says.

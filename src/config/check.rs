@@ -5,6 +5,7 @@
 //! they made is thrown away.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use super::rules::{Around, QUARTER_HOUR, RuleRead, rules};
 use super::secrets::{URL_KEYS, one_of, secret, url};
 use super::table::{Item, Table};
 use super::tree::{overlay, parse};
-use super::{Account, Cadence, Config, Heartbeat, Poll, schedule};
+use super::{Account, Cadence, Config, Heartbeat, Poll, Status, schedule};
 
 /// LookupEvents knows nothing older.
 pub(super) const HISTORY: Duration = days(90);
@@ -81,7 +82,7 @@ fn root(table: &Table<'_>, env: &Environment, complaints: &Complaints) -> Config
         allowances: &allowances,
         now: env.now().second(),
     });
-    status(table);
+    let status = status(table);
     Config {
         state_dir: state_dir.unwrap_or_else(|| default_state_dir(env, complaints)),
         poll,
@@ -90,7 +91,7 @@ fn root(table: &Table<'_>, env: &Environment, complaints: &Complaints) -> Config
         allowances: allowances.into_iter().map(|read| read.allowance).collect(),
         notifiers: made,
         heartbeat: heartbeat(table, env),
-        status: None,
+        status,
         warnings: Vec::new(),
     }
 }
@@ -329,13 +330,32 @@ fn heartbeat(root: &Table<'_>, env: &Environment) -> Option<Heartbeat> {
     Some(Heartbeat { url, every, timeout: timeout.unwrap_or(second * 10) })
 }
 
-/// The status page comes with a later version. Its table is read, so that nobody is told that there is a page.
-fn status(root: &Table<'_>) {
+/// Where the status page listens, unless told otherwise.
+const LISTEN: &str = "127.0.0.1:9474";
+
+/// None: it is turned off, or wrong.
+fn status(root: &Table<'_>) -> Option<Status> {
     let table = root.section("status", &STATUS);
     table.refuse_the_rest();
-    if let Some(item) = table.item("listen")
-        && item.text().is_some_and(|listen| !listen.is_empty())
-    {
-        item.wrong("not supported by this version; leave it \"\"");
+    let token = table.item("token_file").and_then(|item| secret("token_file", &item, &Environment::default()));
+    let listen = match table.item("listen") {
+        None => LISTEN.to_owned(),
+        Some(item) => item.text()?,
+    };
+    if listen.is_empty() {
+        return None;
     }
+    let Ok(address) = listen.parse::<SocketAddr>() else {
+        if let Some(item) = table.item("listen") {
+            item.wrong(format!("not an address with a port; expected one such as \"{LISTEN}\", or \"\" for none"));
+        }
+        return None;
+    };
+    if !address.ip().is_loopback() && table.item("token_file").is_none() {
+        if let Some(item) = table.item("listen") {
+            item.wrong("an address that is not loopback needs token_file: who reads which secret is nobody's business");
+        }
+        return None;
+    }
+    Some(Status { listen: address, token: token.map(|token| token.trim().to_owned()) })
 }

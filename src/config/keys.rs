@@ -173,7 +173,7 @@ pub(super) const HEARTBEAT: Section =
     Section { prefix: "heartbeat.", keys: &["url", "url_env", "url_file", "every", "timeout"], later: &[] };
 
 /// `[status]`.
-pub(super) const STATUS: Section = Section { prefix: "status.", keys: &["listen"], later: &["token_file"] };
+pub(super) const STATUS: Section = Section { prefix: "status.", keys: &["listen", "token_file"], later: &[] };
 
 /// The `statistic` of a rule, when it is a table.
 pub(super) const STATISTIC: Section = Section { prefix: "rule[].statistic.", keys: &["distinct"], later: &[] };

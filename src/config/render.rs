@@ -230,6 +230,9 @@ fn heartbeat(out: &mut String, heartbeat: &Heartbeat) -> fmt::Result {
 
 fn status(out: &mut String, status: Option<&Status>) -> fmt::Result {
     writeln!(out, "\n[status]")?;
+    if status.is_some_and(|status| status.token.is_some()) {
+        writeln!(out, "# token_file: {HIDDEN}")?;
+    }
     pair(out, "listen", status.map(|status| status.listen.to_string()).unwrap_or_default())
 }
 

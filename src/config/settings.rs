@@ -277,10 +277,16 @@ impl std::fmt::Debug for Heartbeat {
 }
 
 /// `[status]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Status {
     /// Where it listens.
     pub listen: SocketAddr,
     /// The bearer token that requests must carry.
     pub token: Option<String>,
+}
+
+impl std::fmt::Debug for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Status").field("listen", &self.listen).finish_non_exhaustive()
+    }
 }

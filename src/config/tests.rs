@@ -81,10 +81,24 @@ fn unknown_keys_and_keys_at_the_wrong_place() {
 }
 
 #[test]
-fn what_later_versions_bring_is_refused() {
-    let later = |key: &str| format!("{key}: not supported by this version; remove it");
-    wrong("[status]\ntoken_file = \"x\"", &later("2:1: status.token_file"));
-    wrong("[status]\nlisten = \"127.0.0.1:9474\"", "2:10: status.listen: not supported by this version; leave it \"\"");
+fn the_status_page() {
+    let listens = |text: &str| right(text).status.map(|status| (status.listen.to_string(), status.token));
+    assert_eq!(listens(""), Some(("127.0.0.1:9474".to_owned(), None)));
+    assert_eq!(listens("[status]\nlisten = \"\""), None);
+    assert_eq!(listens("[status]\nlisten = \"[::1]:80\""), Some(("[::1]:80".to_owned(), None)));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    fs::write(&path, "hunter2-hunter2\n").unwrap();
+    let open = format!("[status]\nlisten = \"0.0.0.0:9474\"\ntoken_file = {path:?}");
+    assert_eq!(listens(&open), Some(("0.0.0.0:9474".to_owned(), Some("hunter2-hunter2".to_owned()))));
+    let config = right(&open);
+    assert!(!render(&config).contains("hunter2") && !format!("{config:?}").contains("hunter2"));
+    wrong(
+        "[status]\nlisten = \"0.0.0.0:9474\"",
+        "2:10: status.listen: an address that is not loopback needs token_file",
+    );
+    wrong("[status]\nlisten = \"9474\"", "2:10: status.listen: not an address with a port");
+    wrong("[status]\ntoken_file = \"/nowhere/x\"", "2:14: status.token_file: \"/nowhere/x\" cannot be read");
 }
 
 #[test]
@@ -487,7 +501,7 @@ fn defaults() {
     assert_eq!(config.state_dir, Path::new("/var/lib/secretwatch"));
     assert_eq!(config.poll.cadence, Cadence::Every(Duration::from_secs(60)));
     assert_eq!(config.poll.retention, Duration::from_secs(30 * 86_400));
-    assert!(config.poll.inventory && !config.poll.narrow_when_behind && config.status.is_none());
+    assert!(config.poll.inventory && !config.poll.narrow_when_behind && config.status.is_some());
     let own = Account { name: "self".to_owned(), role_arn: None, external_id: None, regions: Vec::new() };
     assert_eq!(config.accounts, [own]);
     let [rule] = config.rules.as_slice() else { panic!("one rule") };
@@ -603,6 +617,7 @@ fn every_key_has_a_variable() {
     };
     let secret = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
     let (url, key) = (file("url", "https://h.example/"), file("key", secret));
+    let token = file("token", "a-long-token");
     let (routing, template) = (file("routing", "R0UTINGKEY"), file("t.j2", "{{ summary }}"));
     let hook = "type = \"webhook\"\nurl = \"https://h.example/\"";
     let bare = "type = \"webhook\"";
@@ -611,7 +626,7 @@ fn every_key_has_a_variable() {
     let templated = format!("{hook}\ntemplate = {template:?}");
     let beat = "url = \"https://ping.example/x\"";
     // The key, what its table needs besides, and a value as a variable has it.
-    let samples: [(&str, &str, &str); 37] = [
+    let samples: [(&str, &str, &str); 39] = [
         ("state_dir", "", "/s"),
         ("use", "", "[\"bulk-read\"]"),
         ("poll.interval", "", "30s"),
@@ -649,9 +664,11 @@ fn every_key_has_a_variable() {
         ("heartbeat.url_file", "", &url),
         ("heartbeat.every", beat, "5m"),
         ("heartbeat.timeout", beat, "3s"),
+        ("status.listen", "", "127.0.0.1:9999"),
+        ("status.token_file", "", &token),
     ];
     let given = [("URL", "https://h.example/"), ("SIGNING", secret), ("ROUTING", "R0UTINGKEY")];
-    let tested: Vec<&str> = samples.iter().map(|(key, ..)| *key).chain(["status.listen"]).collect();
+    let tested: Vec<&str> = samples.iter().map(|(key, ..)| *key).collect();
     let known = known_keys();
     let meant: Vec<&String> = known.iter().filter(|key| !key.contains("[]")).collect();
     assert_eq!(meant, tested, "a sample for each key");
@@ -695,7 +712,7 @@ fn variables_that_are_wrong() {
     unknown("SECRETWATCH__", "unknown key \"\"");
     unknown("SECRETWATCH__POLL__INTERVAL", "poll.interval: expected a duration");
     unknown("SECRETWATCH__POLL__EVENT_SOURCES", "poll.event_sources: expected an array of event sources");
-    unknown("SECRETWATCH__STATUS__TOKEN_FILE", "status.token_file: not supported by this version");
+    unknown("SECRETWATCH__STATUS__TOKEN_FILE", "status.token_file: \"1\" cannot be read");
     wrong_with(
         "",
         &[("SECRETWATCH__NOTIFY__A__URL", "https://a.example/")],

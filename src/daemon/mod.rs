@@ -43,6 +43,7 @@ use crate::aws::{Aws, AwsError, Source};
 use crate::config::{Config, Notifier};
 use crate::model::{WallClock, WallTime};
 use crate::notify::{BadNotifier, Dispatcher, Sender, Way, with_causes};
+use crate::status::Server;
 use crate::store::{AlertQuery, AlertSight, Home, Keeper, Ledger, LedgerSettings, Recipient, StoreError, Sweep};
 use crate::trail::{PlanSettings, SourceId};
 
@@ -151,6 +152,8 @@ pub async fn run(config: &Config, outside: &Outside, stop: CancellationToken) ->
     let desk = stop.child_token();
     let asked =
         control(config, outside).map(|it| tokio::spawn(it.serve(keeper.clone(), outside.clock.clone(), desk.clone())));
+    let shown = status(config, outside).await;
+    let shown = shown.map(|it| tokio::spawn(it.serve(keeper.clone(), outside.clock.clone(), desk.clone())));
     let ended = loop {
         let plant = Plant::build(parts, &keeper, outside);
         plant.log();
@@ -181,8 +184,28 @@ pub async fn run(config: &Config, outside: &Outside, stop: CancellationToken) ->
     {
         asked.abort();
     }
+    if let Some(mut shown) = shown
+        && tokio::time::timeout(LAST_ANSWER, &mut shown).await.is_err()
+    {
+        shown.abort();
+    }
     close(keeper, home).await;
     ended
+}
+
+/// Where the daemon is looked at. It watches as well without.
+async fn status(config: &Config, outside: &Outside) -> Option<Server> {
+    let status = config.status.as_ref().filter(|_| outside.disk.is_none())?;
+    match Server::open(status).await {
+        Ok(server) => {
+            tracing::info!(url = %format!("http://{}/", status.listen), "status page and metrics");
+            Some(server)
+        }
+        Err(error) => {
+            tracing::warn!("{}", with_causes(&error));
+            None
+        }
+    }
 }
 
 /// Where the daemon is asked what it knows. It watches as well without.

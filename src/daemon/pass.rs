@@ -615,7 +615,9 @@ impl Watch {
     async fn conclude(&mut self, started: WallTime, report: &Report) -> Result<(), StoreError> {
         let (id, read_through, failure) = (self.source.id.clone(), report.read_through, report.failure.clone());
         let (now, lateness) = (self.local.now(), self.settings.plan.lateness);
+        let Report { requests, throttled, records, .. } = *report;
         let suggested = self.keeper.run(move |ledger| {
+            ledger.count_pass(&id, requests, throttled, failure.is_some(), records);
             if read_through {
                 ledger.read_through(&id, started, now)?;
             } else if let Some(why) = failure {

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use super::supervisor::sentence;
 use crate::model::{WallTime, printable};
 use crate::store::{
-    AccessPage, AccessQuery, AlertPage, AlertQuery, Explanation, Hushed, Ledger, Resent, Silence, StoreError,
+    AccessPage, AccessQuery, AlertPage, AlertQuery, Explanation, Hushed, Ledger, ResentAlert, Silence, StoreError,
 };
 
 /// The version of the protocol.
@@ -110,7 +110,7 @@ pub enum Answer {
     /// To [`Ask::Silences`].
     Silences(Vec<Silence>),
     /// To [`Order::Resend`]: what came of each; nothing of one that is not stored.
-    Resent(Vec<(String, Option<Vec<Resent>>)>),
+    Resent(Vec<ResentAlert>),
     /// To [`Order::Silence`] and [`Order::EndSilence`].
     Silence(Silence),
     /// To [`Order::Test`].

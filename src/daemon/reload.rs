@@ -32,6 +32,9 @@ pub(super) enum Refused {
     /// It names another state.
     #[error("state_dir cannot change while secretwatch runs; stop it, move the folder, and start it again")]
     Moved,
+    /// It listens elsewhere.
+    #[error("[status] cannot change while secretwatch runs; restart it")]
+    Elsewhere,
     /// It asks for something that cannot be had.
     #[error(transparent)]
     Unusable(#[from] Fatal),

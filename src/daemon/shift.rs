@@ -188,6 +188,9 @@ impl Shift {
         if config.state_dir != self.config.state_dir {
             return Err(Refused::Moved);
         }
+        if config.status != self.config.status {
+            return Err(Refused::Elsewhere);
+        }
         Ok(Parts::of(config, outside).await?)
     }
 

@@ -141,6 +141,10 @@ impl Ledger {
             }
         }
         self.count_new(&mut chunk, &mut taken, now)?;
+        self.tally.duplicates += taken.duplicates;
+        for (outcome, count) in &taken.new {
+            *self.tally.accesses.entry(*outcome).or_default() += count;
+        }
         Ok(taken)
     }
 

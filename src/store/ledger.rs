@@ -16,8 +16,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::kv::{Kv, Writes};
+use super::overview::Walked;
 use super::rows::{self, AllowanceRow, RuleRow, SourceRow};
 use super::silences::Hush;
+use super::tally::Tally;
 use super::{SimulatedDisk, StoreError, keys};
 use crate::detect::{Allowance, Incident, IncidentId, MemoryId, Rule, RuleId, Trouble};
 use crate::model::{EventTime, Severity, WallTime};
@@ -120,6 +122,8 @@ pub struct Ledger {
     flushed: WallTime,
     /// How many batches it has tried to write.
     batches: u64,
+    pub(super) tally: Tally,
+    pub(super) walked: Walked,
     /// When time was last let pass.
     pub(super) ticked: WallTime,
 }
@@ -170,11 +174,11 @@ impl Ledger {
     pub fn reconfigure(&mut self, settings: LedgerSettings, now: WallTime) -> Result<(), StoreError> {
         self.flush()?;
         let kv = std::mem::replace(&mut self.kv, Kv::memory());
-        let mut troubles = std::mem::take(&mut self.troubles);
+        let (mut troubles, tally) = (std::mem::take(&mut self.troubles), std::mem::take(&mut self.tally));
         *self = Self::over(kv, settings, now)?;
         // What is known of a source that is still read; the rest would be told as its last trouble for ever.
         troubles.retain(|source, _| self.sources.contains_key(source));
-        self.troubles = troubles;
+        (self.troubles, self.tally) = (troubles, tally);
         Ok(())
     }
 
@@ -196,6 +200,8 @@ impl Ledger {
             lazy: false,
             flushed: now,
             batches: 0,
+            tally: Tally::default(),
+            walked: Walked::default(),
             ticked: now,
         };
         ledger.load_silences()?;
@@ -312,6 +318,7 @@ impl Ledger {
     /// which is the same job's where a page is taken: a row of its own for a statistic would be one write too many, and
     /// what a crash takes is one page of it.
     pub fn saw(&mut self, source: &SourceId, delays: &[Duration]) {
+        delays.iter().for_each(|delay| self.tally.visibility.note(*delay));
         if let Some(row) = self.sources.get_mut(source) {
             delays.iter().for_each(|delay| row.visibility.note(*delay));
         }

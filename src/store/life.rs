@@ -326,6 +326,7 @@ impl Ledger {
     ) -> Result<(), StoreError> {
         let seq = self.next_seq;
         self.next_seq += 1;
+        self.tally.alert(alert);
         let body = if names.is_empty() { Vec::new() } else { rows::encode(alert)? };
         let parts = body.chunks(MAX_VALUE);
         let delivery = DeliveryRow::fresh(&alert.incident, alert.decided);

@@ -86,6 +86,9 @@ pub struct Resent {
     pub outcome: Resend,
 }
 
+/// An alert's id, and what came of sending it again; nothing, if it is not stored.
+pub type ResentAlert = (String, Option<Vec<Resent>>);
+
 /// The outcomes of that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -182,7 +185,7 @@ impl Ledger {
 
     /// Puts what has not been accepted of these alerts into the outboxes again, due at once. Says what came of each; of
     /// one that is not stored, nothing.
-    pub fn resend(&mut self, ids: &[String], now: WallTime) -> Result<Vec<(String, Option<Vec<Resent>>)>, StoreError> {
+    pub fn resend(&mut self, ids: &[String], now: WallTime) -> Result<Vec<ResentAlert>, StoreError> {
         let mut found = BTreeMap::new();
         for row in self.kv.prefix(&[keys::ALERT]).rev() {
             let (key, value) = row?;

@@ -154,6 +154,9 @@ impl Ledger {
     /// Records what became of one attempt. The alert's text goes once nobody can need it again.
     pub fn settle(&mut self, delivery: &Delivery, settlement: &Settlement) -> Result<(), StoreError> {
         let Delivery { notifier, seq, attempts, queued, .. } = delivery;
+        if let Settlement::Accepted { at } | Settlement::Diverted { at, .. } = settlement {
+            self.tally.accepted(&delivery.alert, *at);
+        }
         self.settle_row(notifier, *seq, *attempts, *queued, settlement)
     }
 
@@ -175,6 +178,14 @@ impl Ledger {
         }
         let mut writes = Writes::default();
         let attempts = attempts.saturating_add(1);
+        let result = match settlement {
+            Settlement::Accepted { .. } => "accepted",
+            Settlement::Diverted { .. } => "diverted",
+            Settlement::Retry { parked: true, .. } => "refused",
+            Settlement::Retry { .. } => "failed",
+            Settlement::Dead { .. } => "dead",
+        };
+        self.tally.delivery(notifier, result);
         let fate = match settlement {
             Settlement::Retry { at, attempts, parked, error } => {
                 let row = DeliveryRow {

@@ -137,7 +137,8 @@ fn modules_use_only_what_lies_before_them() {
         ("config", &["model", "detect"]),
         ("notify", &["model", "store", "config"]),
         ("aws", &["model", "trail", "config"]),
-        ("daemon", &["model", "trail", "detect", "store", "notify", "config", "aws"]),
+        ("status", &["model", "trail", "store", "config"]),
+        ("daemon", &["model", "trail", "detect", "store", "notify", "config", "aws", "status"]),
         ("doctor", &["model", "trail", "store", "notify", "config", "aws", "daemon"]),
         ("cli", &["model", "trail", "detect", "store", "notify", "config", "aws", "daemon", "doctor", "demo"]),
     ]);

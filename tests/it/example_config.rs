@@ -36,6 +36,7 @@ fn passes(lines: &[String]) {
     fs::write(folder.path().join("heartbeat-url"), "https://ping.example.com/from-a-file\n").expect("a file");
     fs::write(folder.path().join("chat-signing"), "whsec_c2VjcmV0d2F0Y2g=\n").expect("a file");
     fs::write(folder.path().join("pager-key"), "R0UTINGKEY\n").expect("a file");
+    fs::write(folder.path().join("status-token"), "a long token\n").expect("a file");
     fs::write(folder.path().join("ticket.j2"), "{ \"title\": {{ summary }} }\n").expect("a file");
     let variables = [
         ("SECRETWATCH_CHAT_URL", "https://hooks.example.com/from-a-variable"),

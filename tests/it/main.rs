@@ -30,6 +30,7 @@ mod rig;
 mod service;
 mod simulation;
 mod sources;
+mod status;
 mod stops;
 
 /// `few` cases of a property, or as many as `PROPTEST_CASES` says.

@@ -119,7 +119,9 @@ impl Rig {
         let poll: String = self.poll.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
         let (state, url) = (self.state_dir(), self.receiver.url());
         let hook = format!("[notify.hook]\ntype = \"webhook\"\nurl = \"{url}\"\n{}", self.hook);
-        let text = format!("state_dir = {state:?}\n[poll]\n{poll}\n{hook}\n{}", self.tables);
+        // Many run at a time.
+        let status = if self.tables.contains("[status]") { "" } else { "[status]\nlisten = \"\"\n" };
+        let text = format!("state_dir = {state:?}\n[poll]\n{poll}\n{hook}\n{status}{}", self.tables);
         let path = self.path("config.toml");
         std::fs::write(&path, text).expect("the configuration can be written");
         path
