@@ -37,7 +37,7 @@ fn event(item: &Item<'_>) -> Option<String> {
 fn outcome(item: &Item<'_>) -> Option<Option<Outcome>> {
     let named = [Outcome::Success, Outcome::Denied, Outcome::Failed].map(|outcome| (outcome.word(), Some(outcome)));
     let [success, denied, failed] = named;
-    item.choice(&[success, denied, failed, ("any", None)], &[])
+    item.choice(&[success, denied, failed, ("any", None)])
 }
 
 /// Each tag with one glob over its value, or several.

@@ -1,8 +1,7 @@
 //! The keys that a configuration can have, in one table.
 //!
 //! Readers may only ask for keys that stand here, what is left over in a file is unknown by this table, and the example
-//! file is tested against it. The keys of later versions stand here too, to be refused by name: nobody may believe to
-//! be watched by a condition that does nothing.
+//! file is tested against it.
 
 /// The keys of one table of the file.
 #[derive(Debug)]
@@ -11,15 +10,12 @@ pub(super) struct Section {
     prefix: &'static str,
     /// The keys.
     pub(super) keys: &'static [&'static str],
-    /// Keys that only later versions know.
-    pub(super) later: &'static [&'static str],
 }
 
 /// The top level.
 pub(super) const ROOT: Section = Section {
     prefix: "",
     keys: &["state_dir", "use", "poll", "account", "rule", "allow", "notify", "heartbeat", "status"],
-    later: &[],
 };
 
 /// `[poll]`.
@@ -38,12 +34,11 @@ pub(super) const POLL: Section = Section {
         "inventory",
         "narrow_when_behind",
     ],
-    later: &[],
 };
 
 /// `[[account]]`.
 pub(super) const ACCOUNT: Section =
-    Section { prefix: "account[].", keys: &["name", "role_arn", "external_id", "regions"], later: &[] };
+    Section { prefix: "account[].", keys: &["name", "role_arn", "external_id", "regions"] };
 
 /// `[[rule]]`.
 pub(super) const RULE: Section = Section {
@@ -71,7 +66,6 @@ pub(super) const RULE: Section = Section {
         "update_every",
         "notify",
     ],
-    later: &[],
 };
 
 /// An element of a rule's `steps`.
@@ -88,12 +82,11 @@ pub(super) const STEP: Section = Section {
         "statistic",
         "threshold",
     ],
-    later: &[],
 };
 
 /// A rule's `first_seen`.
 pub(super) const FIRST_SEEN: Section =
-    Section { prefix: "rule[].first_seen.", keys: &["of", "memory", "learn", "seed"], later: &[] };
+    Section { prefix: "rule[].first_seen.", keys: &["of", "memory", "learn", "seed"] };
 
 /// `[[allow]]`.
 pub(super) const ALLOW: Section = Section {
@@ -113,14 +106,12 @@ pub(super) const ALLOW: Section = Section {
         "pattern",
         "at_most",
     ],
-    later: &[],
 };
 
 /// What the file of built-in rules says of a rule besides.
 pub(super) const CATALOGUE: Section = Section {
     prefix: "rule[].catalogue.",
     keys: &["reason", "which", "technique", "recommended", "with", "needs_key", "needs_source"],
-    later: &[],
 };
 
 /// `[notify.NAME]`, whatever its type.
@@ -147,7 +138,6 @@ pub(super) const NOTIFIER: Section = Section {
         "fallback",
         "fallback_after",
     ],
-    later: &[],
 };
 
 /// Keys of [`NOTIFIER`] that only an SNS topic has.
@@ -170,13 +160,13 @@ pub(super) const WEBHOOK_ONLY: &[&str] = &[
 
 /// `[heartbeat]`.
 pub(super) const HEARTBEAT: Section =
-    Section { prefix: "heartbeat.", keys: &["url", "url_env", "url_file", "every", "timeout"], later: &[] };
+    Section { prefix: "heartbeat.", keys: &["url", "url_env", "url_file", "every", "timeout"] };
 
 /// `[status]`.
-pub(super) const STATUS: Section = Section { prefix: "status.", keys: &["listen", "token_file"], later: &[] };
+pub(super) const STATUS: Section = Section { prefix: "status.", keys: &["listen", "token_file"] };
 
 /// The `statistic` of a rule, when it is a table.
-pub(super) const STATISTIC: Section = Section { prefix: "rule[].statistic.", keys: &["distinct"], later: &[] };
+pub(super) const STATISTIC: Section = Section { prefix: "rule[].statistic.", keys: &["distinct"] };
 
 /// Every key that takes a value, as a path: `poll.interval`, `rule[].name`, `notify.*.url`.
 #[must_use]

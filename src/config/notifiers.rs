@@ -90,7 +90,7 @@ fn notifier(name: &str, item: &Item<'_>, names: &[String], env: &Environment) ->
     let send_resolved = table.read("send_resolved", Item::boolean);
     let fallback = fallback(&table, names, retry_for.unwrap_or(RETRY_FOR));
     let kinds = [("sns", Kind::Sns), ("webhook", Kind::Webhook), ("stdout", Kind::Stdout)];
-    let kind = table.required("type", "one of \"sns\", \"webhook\" or \"stdout\"")?.choice(&kinds, &[])?;
+    let kind = table.required("type", "one of \"sns\", \"webhook\" or \"stdout\"")?.choice(&kinds)?;
     let target = target(kind, &table, env)?;
     // An e-mail that something is over is one more to read; whoever parses JSON keeps a state to clear.
     let for_people = matches!(target, Target::Sns { format: SnsFormat::Text, .. });
@@ -162,7 +162,7 @@ fn target(kind: Kind, table: &Table<'_>, env: &Environment) -> Option<Target> {
         Kind::Stdout => {
             table.none_of(WEBHOOK_ONLY, "a stdout notifier");
             table.none_of(SNS_ONLY, "a stdout notifier");
-            table.read("format", |item| item.choice(&[("json", ())], &[]));
+            table.read("format", |item| item.choice(&[("json", ())]));
             Some(Target::Stdout)
         }
     }
@@ -170,7 +170,7 @@ fn target(kind: Kind, table: &Table<'_>, env: &Environment) -> Option<Target> {
 
 fn sns(table: &Table<'_>) -> Option<Target> {
     const TOPIC: &str = "a topic's ARN such as \"arn:aws:sns:us-east-2:111122223333:SecurityAlarms\"";
-    let format = table.read("format", |item| item.choice(&SnsFormat::ALL, &[])).unwrap_or(SnsFormat::Text);
+    let format = table.read("format", |item| item.choice(&SnsFormat::ALL)).unwrap_or(SnsFormat::Text);
     let topic_arn = table
         .required("topic_arn", "the ARN of the topic to publish to")?
         .text_like(TOPIC, |text| topic_region(text).is_some())?;
@@ -238,7 +238,7 @@ fn webhook_format(table: &Table<'_>, env: &Environment) -> Option<WebhookFormat>
     ];
     let template = table.item("template");
     let body = match table.item("format") {
-        Some(item) => item.choice(&words, &[])?,
+        Some(item) => item.choice(&words)?,
         None if template.is_some() => Body::Template,
         None => Body::Json,
     };

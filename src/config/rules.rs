@@ -233,7 +233,7 @@ pub(super) fn measure(table: &Table<'_>) -> (Statistic, u64) {
 
 /// The severities, by their words.
 pub(super) fn severity(item: &Item<'_>) -> Option<Severity> {
-    item.choice(&Severity::ALL.map(|severity| (severity.word(), severity)), &[])
+    item.choice(&Severity::ALL.map(|severity| (severity.word(), severity)))
 }
 
 fn statistic(item: &Item<'_>) -> Option<Statistic> {
@@ -247,7 +247,7 @@ fn statistic(item: &Item<'_>) -> Option<Statistic> {
 }
 
 pub(super) fn group_key(item: &Item<'_>) -> Option<GroupKey> {
-    item.choice(&GroupKey::ALL.map(|key| (key.word(), key)), &[])
+    item.choice(&GroupKey::ALL.map(|key| (key.word(), key)))
 }
 
 /// A list of notifiers; an empty one means all of them, as everywhere.

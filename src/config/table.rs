@@ -114,14 +114,11 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Complains of every key that is unknown here, or known to later versions only.
+    /// Complains of every key that is unknown here.
     pub(super) fn refuse_the_rest(&self) {
         for entry in &self.entries {
             let key = entry.key.as_str();
-            if self.section.later.contains(&key) {
-                let text = "not supported by this version; remove it, it would have no effect";
-                self.complaints.add(&entry.origin, &join(&self.path, key), text);
-            } else if !self.section.keys.contains(&key) {
+            if !self.section.keys.contains(&key) {
                 self.complaints.add(&entry.origin, &join(&self.path, key), self.unknown(key));
             }
         }
@@ -225,19 +222,15 @@ impl<'a> Item<'a> {
         self.text_like(NAME, is_name)
     }
 
-    /// One of several words. Those of `later` are refused as such.
-    pub(super) fn choice<T: Copy>(&self, words: &[(&str, T)], later: &[&str]) -> Option<T> {
+    /// One of several words.
+    pub(super) fn choice<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         let text = self.string(&alternatives(&known))?;
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
             return Some(*value);
         }
         let expected = alternatives(&known);
-        if later.contains(&text.as_str()) {
-            self.wrong(format!("{text:?} is not supported by this version; expected {expected}"));
-        } else {
-            self.wrong(format!("expected {expected}, found {}{}", shown(&text), did_you_mean(&text, known)));
-        }
+        self.wrong(format!("expected {expected}, found {}{}", shown(&text), did_you_mean(&text, known)));
         None
     }
 

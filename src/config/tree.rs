@@ -268,7 +268,7 @@ fn as_in_variable(name: &str) -> String {
 }
 
 fn known(section: &Section, prefix: &str, key: &str) -> Result<(), String> {
-    if section.keys.contains(&key) || section.later.contains(&key) {
+    if section.keys.contains(&key) {
         return Ok(());
     }
     Err(format!("unknown key {:?}{}", format!("{prefix}{key}"), did_you_mean(key, section.keys.iter().copied())))
