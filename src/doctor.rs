@@ -63,11 +63,13 @@ impl Verdict {
 }
 
 impl Finding {
-    fn pass(about: &str, check: &'static str, says: impl Into<String>) -> Self {
+    /// All is well with `check` of `about`.
+    pub fn pass(about: &str, check: &'static str, says: impl Into<String>) -> Self {
         Self { about: about.to_owned(), check, verdict: Verdict::Pass, says: says.into(), advice: None }
     }
 
-    fn warn(about: &str, check: &'static str, says: impl Into<String>, advice: impl Into<String>) -> Self {
+    /// Something about it is not as it should be; and what to do.
+    pub fn warn(about: &str, check: &'static str, says: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { verdict: Verdict::Warn, ..Self::fail(about, check, says, advice) }
     }
 

@@ -3,7 +3,7 @@
 use secretwatch::demo::{Caller, Fault, Injection, Record};
 use serde_json::Value;
 
-use crate::rig::{Ended, Rig};
+use crate::rig::{Answer, Ended, Rig};
 
 /// Asks, and returns the findings as `about | check | verdict | says`, and what is to be done.
 async fn findings(rig: &Rig) -> (Ended, Vec<(String, String)>) {
@@ -124,4 +124,19 @@ async fn a_receiver_that_is_not_there_and_a_state_that_cannot_be_made_are_failur
     one(&findings, "notifier gone | reachability | fail | 127.0.0.1:9 cannot be reached");
     one(&findings, "state | directory | fail | ");
     assert!(!ended.stdout.contains("hunter2") && !ended.stderr.contains("hunter2"), "{ended}");
+}
+
+#[tokio::test]
+async fn what_is_stuck_or_silenced_is_told() {
+    let rig = Rig::new().await;
+    rig.receiver.answers(Answer::Status(400));
+    rig.read("prod/db", 600);
+    rig.once().await.exits(2);
+    let silence = ["silence", "--rule", "read", "--for", "1h", "--reason", "a move"];
+    rig.start(&silence).ended().await.exits(0);
+    let (_, findings) = findings(&rig).await;
+    let (_, advice) = one(&findings, "notifier hook | outbox | warn | alerts: 1 refused");
+    assert!(advice.contains("alerts retry --all"), "{advice}");
+    let (what, advice) = one(&findings, "silences | silence | warn | silence ");
+    assert!(what.contains("a move") && advice.contains("silence end"), "{what} {advice}");
 }
