@@ -11,13 +11,8 @@ cd "$(dirname "$0")/../.."
 
 target=${CARGO_TARGET_DIR:-target}
 venv=$target/replay/venv
-wanted=benches/replay/requirements.txt
-if ! cmp -s "$wanted" "$venv/installed.txt"; then
-    rm -rf "$venv"
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$wanted"
-    cp "$wanted" "$venv/installed.txt"
-fi
+. tests/venv.sh
+venv "$venv" benches/replay/requirements.txt
 cargo build --release --locked --quiet --bin secretwatch
 cargo build --release --locked --quiet --manifest-path benches/replay/inflate/Cargo.toml --target-dir "$target/replay/inflate"
 exec "$venv/bin/python" benches/replay/compare.py "$@"

@@ -103,12 +103,10 @@ fn found(office: &mut Office<'_>, options: &Options) -> Result<Vec<Access>, Exit
 }
 
 fn row(access: &Access, place: &Place, columns: usize) -> Vec<String> {
-    let who = access.principal.name.as_deref().unwrap_or(&access.principal.kind);
-    let session = access.principal.session.as_ref().map(|session| format!("/{session}")).unwrap_or_default();
     let mut row = vec![
         place.event(access.time),
         access.secret.as_ref().map_or("-".to_owned(), |secret| secret.name.clone()),
-        format!("{who}{session}"),
+        access.principal.short(),
         access.event.clone(),
         access.outcome.word().to_owned(),
         access.source_ip.clone().unwrap_or_else(|| "-".to_owned()),

@@ -244,18 +244,15 @@ fn records(alert: &AlertSight) -> Vec<Vec<String>> {
     ];
     let mut rows: Vec<Vec<String>> = Vec::new();
     for Stand { notifier, stand } in &alert.notifiers {
-        let by = |by: &Option<String>| by.as_ref().unwrap_or(notifier).clone();
-        let (word, since, attempts, error, by) = match stand {
-            Standing::Accepted { at, attempts, by: other } => ("accepted", at, attempts, &None, by(other)),
-            Standing::Waiting { since, attempts, parked: true, error, .. } => {
-                ("refused", since, attempts, error, String::new())
-            }
-            Standing::Waiting { since, attempts, error, .. } => ("waiting", since, attempts, error, String::new()),
-            Standing::Dead { at, attempts, error } => ("dead", at, attempts, error, String::new()),
+        let (since, attempts, error, by) = match stand {
+            Standing::Accepted { at, attempts, by } => (at, attempts, &None, by.as_ref().or(Some(notifier))),
+            Standing::Waiting { since, attempts, error, .. } => (since, attempts, error, None),
+            Standing::Dead { at, attempts, error } => (at, attempts, error, None),
             _ => continue,
         };
-        let error = error.clone().unwrap_or_default();
-        let stand = [notifier.clone(), word.to_owned(), since.to_string(), attempts.to_string(), error, by];
+        let word = stand.word().unwrap_or_default().to_owned();
+        let (error, by) = (error.clone().unwrap_or_default(), by.cloned().unwrap_or_default());
+        let stand = [notifier.clone(), word, since.to_string(), attempts.to_string(), error, by];
         rows.push(head.iter().cloned().chain(stand).collect());
     }
     if rows.is_empty() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Exit, Format, print};
-use crate::config::{Builtin, RECOMMENDED, brief, builtin, builtins, nearest};
+use crate::config::{Builtin, RECOMMENDED, brief, builtin, builtins, did_you_mean};
 use crate::detect::{Condition, GroupKey, Rule, Statistic};
 use crate::model::group_key_words;
 
@@ -34,8 +34,7 @@ pub(super) fn rules(names: &[String], format: Format) -> Result<Exit, Exit> {
 fn chosen(names: &[String]) -> Result<Vec<&'static Builtin>, Exit> {
     let is_known = |name: &String| name == RECOMMENDED || builtin(name).is_some();
     for name in names.iter().filter(|name| !is_known(name)) {
-        let near = nearest(name, builtins().iter().map(Builtin::name));
-        let near = near.map(|near| format!(", did you mean {near:?}?")).unwrap_or_default();
+        let near = did_you_mean(name, builtins().iter().map(Builtin::name).chain([RECOMMENDED]));
         eprintln!("secretwatch: there is no built-in rule {name:?}{near}");
     }
     if !names.iter().all(is_known) {

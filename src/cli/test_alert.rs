@@ -7,7 +7,7 @@ use super::exit::{self, Exit};
 use super::run::{runtime, stop_on_signals};
 use super::{Args, alerts, load, say};
 use crate::aws::Aws;
-use crate::config::{Config, nearest};
+use crate::config::{Config, did_you_mean};
 use crate::daemon::{self, Answer, Order, Outside};
 use crate::store::{AlertSight, Stand, Standing};
 
@@ -53,8 +53,7 @@ pub(super) fn test_alert(args: &Args, options: &Options) -> Result<Exit, Exit> {
 fn are_known(config: &Config, names: &[String]) -> Result<(), Exit> {
     let mut known = Ok(());
     for name in names.iter().filter(|name| !config.notifiers.contains_key(*name)) {
-        let near = nearest(name, config.notifiers.keys().map(String::as_str));
-        let near = near.map(|near| format!(", did you mean {near:?}?")).unwrap_or_default();
+        let near = did_you_mean(name, config.notifiers.keys().map(String::as_str));
         eprintln!("secretwatch: there is no notifier {name:?}{near}");
         known = Err(Exit::Usage);
     }

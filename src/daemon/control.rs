@@ -22,7 +22,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::protocol::{RefusalCode, Reply, Request, refusal};
-use super::unless;
 use crate::model::{WallClock, WallTime};
 use crate::store::{Keeper, StoreError};
 
@@ -123,8 +122,8 @@ impl Control {
                         clients.spawn(Client::of(stream, keeper.clone(), clock.clone()).listen(stop.clone()));
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "nobody can ask for now");
-                        unless(&stop, tokio::time::sleep(AGAIN)).await;
+                        tracing::warn!(%error, "a client could not be let in; the next try is in a second");
+                        stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await;
                     }
                 },
             }

@@ -14,6 +14,8 @@
 mod clock;
 mod control;
 mod feed;
+#[cfg(test)]
+mod fixture;
 mod heartbeat;
 mod history;
 mod inventory;
@@ -239,7 +241,7 @@ pub async fn run_once(
     for (place, mut watch) in (0..).zip(watches) {
         let limits = Limits { stop: stop.clone(), polls: None, deadline };
         passes.spawn(async move {
-            unless(&limits.stop, tokio::time::sleep(FURTHEST_APART_ONCE * place)).await;
+            limits.stop.run_until_cancelled(tokio::time::sleep(FURTHEST_APART_ONCE * place)).await;
             watch.pass(&limits).await
         });
     }
@@ -259,12 +261,7 @@ pub async fn run_once(
     finish(&mut deliveries).await?;
 
     let drain_until = Instant::now() + if deadline.is_some() { DRAIN_IN_TIME } else { DRAIN };
-    let mut drains = JoinSet::new();
-    for dispatcher in dispatchers {
-        let stop = stop.clone();
-        drains.spawn(async move { dispatcher.drain(Some(drain_until), &stop).await.map(drop) });
-    }
-    finish(&mut drains).await?;
+    drain(dispatchers, drain_until, &stop).await?;
     let undelivered = keeper.run(|ledger| ledger.undelivered()).await?;
     if let Some(heartbeat) = heartbeat.filter(|_| read_through && undelivered == 0) {
         // A time of its own: alerts may have taken up all of theirs.
@@ -304,20 +301,16 @@ pub async fn send_test(
     dispatchers.retain(|dispatcher| names.iter().any(|name| name == dispatcher.notifier()));
     let query = AlertQuery { id: Some(id), limit: 1, ..AlertQuery::default() };
     let sight = loop {
-        let mut drains = JoinSet::new();
-        for dispatcher in dispatchers.clone() {
-            let stop = stop.clone();
-            drains.spawn(async move { dispatcher.drain(Some(until), &stop).await.map(drop) });
-        }
-        finish(&mut drains).await?;
+        drain(dispatchers.clone(), until, &stop).await?;
         let query = query.clone();
         let found = keeper.run(move |ledger| ledger.alerts(&query)).await?.alerts.pop();
         let sight = found.ok_or(StoreError::Stopped)?;
         if stop.is_cancelled() || Instant::now() + DRAIN_PAUSE >= until || !sight.is_under_way() {
             break sight;
         }
-        unless(&stop, tokio::time::sleep(DRAIN_PAUSE)).await;
+        stop.run_until_cancelled(tokio::time::sleep(DRAIN_PAUSE)).await;
     };
+    // They hold the store, too.
     drop(dispatchers);
     close(keeper, home).await;
     Ok(sight)
@@ -420,15 +413,6 @@ fn dispatchers(config: &Config, senders: &Senders, keeper: &Keeper, clock: &Wall
     config.notifiers.values().map(dispatcher).collect()
 }
 
-/// Waits for `wait` to end, or for `stop`.
-async fn unless(stop: &CancellationToken, wait: impl Future<Output = ()>) {
-    tokio::select! {
-        biased;
-        () = stop.cancelled() => {}
-        () = wait => {}
-    }
-}
-
 /// Lets what is due at this time happen; pending updates count as due if `flush`.
 async fn tick(keeper: &Keeper, clock: &WallClock, flush: bool) -> Result<(), StoreError> {
     let now = clock.now();
@@ -467,7 +451,7 @@ impl Census {
     async fn answered(&self, stop: &CancellationToken) {
         let mut asked = self.asked();
         let answers = async { while asked.join_next().await.is_some() {} };
-        unless(stop, async { drop(tokio::time::timeout(INVENTORY_FIRST, answers).await) }).await;
+        stop.run_until_cancelled(async { drop(tokio::time::timeout(INVENTORY_FIRST, answers).await) }).await;
         asked.detach_all();
     }
 
@@ -489,6 +473,20 @@ impl Census {
         }
         asked
     }
+}
+
+/// Hands over what is queued, beside one another and no later than `until`.
+async fn drain(
+    dispatchers: Vec<Arc<Dispatcher<Keeper>>>,
+    until: Instant,
+    stop: &CancellationToken,
+) -> Result<(), Fatal> {
+    let mut drains = JoinSet::new();
+    for dispatcher in dispatchers {
+        let stop = stop.clone();
+        drains.spawn(async move { dispatcher.drain(Some(until), &stop).await.map(drop) });
+    }
+    finish(&mut drains).await
 }
 
 /// Waits for the tasks; the first error counts.

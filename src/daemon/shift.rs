@@ -22,7 +22,7 @@ use super::pass::Watch;
 use super::reload::{Refused, Reloads};
 use super::schedule::{Calendar, Chore};
 use super::supervisor::Supervisor;
-use super::{Census, Fatal, Parts, Plant, finish, prune, tick, unless};
+use super::{Census, Fatal, Parts, Plant, finish, prune, tick};
 use crate::config::{Cadence, Config, LoadError};
 use crate::store::{Keeper, StoreError};
 
@@ -167,7 +167,7 @@ impl Shift {
         self.stop.cancel();
         self.calendar.stop().await;
         let patience = async {
-            unless(stop, tokio::time::sleep(HANDOVER)).await;
+            stop.run_until_cancelled(tokio::time::sleep(HANDOVER)).await;
             if stop.is_cancelled() {
                 tokio::time::sleep(LAST_WORDS).await;
             }
@@ -251,12 +251,12 @@ fn spacing(gap: Duration, sources: usize) -> Duration {
 
 /// Polls one source, at first when its turn comes and then at each signal, until told to stop.
 async fn watch_source(mut watch: Watch, mut polls: Polls, stop: CancellationToken) -> Result<(), StoreError> {
-    unless(&stop, tokio::time::sleep(polls.offset)).await;
+    stop.run_until_cancelled(tokio::time::sleep(polls.offset)).await;
     while !stop.is_cancelled() {
         polls.seen();
         let limits = Limits { stop: stop.clone(), polls: Some(polls.clone()), deadline: None };
         watch.pass(&limits).await?;
-        unless(&stop, polls.next()).await;
+        stop.run_until_cancelled(polls.next()).await;
     }
     Ok(())
 }

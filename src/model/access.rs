@@ -121,6 +121,19 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// Who it is, in a word or two, and in which session: for lists.
+    #[must_use]
+    pub fn short(&self) -> String {
+        let session = self.session.as_ref().map(|session| format!("/{session}")).unwrap_or_default();
+        format!("{}{session}", self.called())
+    }
+
+    /// The name, or what kind of principal it is where it has none.
+    #[must_use]
+    pub fn called(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.kind)
+    }
+
     /// What tells this principal from all others: the ARN, else type, name and account in one text.
     #[must_use]
     pub fn key(&self) -> String {

@@ -309,7 +309,7 @@ fn accesses_listed(accesses: &[&Access], room: &Room) -> Option<Listed> {
 /// One access: when, what, which, who.
 fn line(access: &Access, longest: usize) -> String {
     let what = access.secret.as_ref().map_or(access.event.as_str(), |secret| secret.name.as_str());
-    let who = access.principal.name.as_deref().unwrap_or(&access.principal.kind);
+    let who = access.principal.called();
     let how = match access.outcome {
         Outcome::Success => "",
         Outcome::Denied => ", refused",

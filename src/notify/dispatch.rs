@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -54,8 +54,6 @@ pub struct Dispatcher<O> {
     /// The notifier's own way first.
     ways: Vec<Way>,
     outbox: Arc<O>,
-    /// Since this dispatcher was made.
-    stats: Mutex<NotifierStats>,
     clock: WallClock,
 }
 
@@ -115,19 +113,7 @@ impl<O: Outbox> Dispatcher<O> {
 
     /// For `notifier`, whose alerts wait in `outbox` until they are due by `clock`. The first of `ways` is its own.
     pub fn new(notifier: &config::Notifier, ways: Vec<Way>, outbox: Arc<O>, clock: WallClock) -> Self {
-        Self {
-            notifier: notifier.name.clone(),
-            retry_for: notifier.retry_for,
-            ways,
-            outbox,
-            stats: Mutex::default(),
-            clock,
-        }
-    }
-
-    /// What was done so far, by `run` and `drain` together.
-    pub fn stats(&self) -> NotifierStats {
-        *self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { notifier: notifier.name.clone(), retry_for: notifier.retry_for, ways, outbox, clock }
     }
 
     /// Hands over what is due, and waits for more, until `shutdown`. `wake` changes when something was queued. An error
@@ -140,18 +126,19 @@ impl<O: Outbox> Dispatcher<O> {
             let now = self.clock.now();
             match self.outbox.next(&self.notifier, now, Which::Due).await? {
                 Next::Send(delivery) => match turn.opens(&delivery, now) {
-                    Some(until) => unless(&shutdown, tokio::time::sleep_until(until)).await,
+                    Some(until) => drop(shutdown.run_until_cancelled(tokio::time::sleep_until(until)).await),
                     None => drop(self.hand_over(&delivery, Which::Due, &mut turn).await?),
                 },
                 Next::Wait(until) => {
                     // A millisecond at least: a store that contradicts itself must not make this loop spin.
                     let pause = until.since(now).clamp(Duration::from_millis(1), LOOK_AGAIN);
-                    unless(&shutdown, async {
-                        let _ = tokio::time::timeout(pause, woken(&mut wake)).await;
-                    })
-                    .await;
+                    shutdown
+                        .run_until_cancelled(async {
+                            let _ = tokio::time::timeout(pause, woken(&mut wake)).await;
+                        })
+                        .await;
                 }
-                Next::Idle => unless(&shutdown, woken(&mut wake)).await,
+                Next::Idle => drop(shutdown.run_until_cancelled(woken(&mut wake)).await),
             }
         }
         Ok(())
@@ -197,7 +184,7 @@ impl<O: Outbox> Dispatcher<O> {
                 (Next::Wait(_) | Next::Idle, None) => break End::Done,
             };
             let until = deadline.map_or(until, |deadline| deadline.min(until));
-            unless(shutdown, tokio::time::sleep_until(until)).await;
+            shutdown.run_until_cancelled(tokio::time::sleep_until(until)).await;
         };
         Ok(Drained { stats, end })
     }
@@ -210,7 +197,7 @@ impl<O: Outbox> Dispatcher<O> {
         let jitter = fastrand::u16(..);
         let (outcome, by, shared) = self.attempt(delivery, &others, jitter, turn).await;
         let now = self.clock.now();
-        let fallback = turn.course.next_fallback(delivery, now);
+        let fallback = turn.course.next_fallback(delivery, now, Instant::now());
         let settlement = match (&outcome, by) {
             (Outcome::Accepted, Some(by)) => Settlement::Diverted { at: now, by },
             _ => retry::settle(delivery, &outcome, now, (self.retry_for, fallback), jitter),
@@ -220,7 +207,6 @@ impl<O: Outbox> Dispatcher<O> {
         let others = if shared { others } else { Vec::new() };
         for delivery in std::iter::once(delivery).chain(&others) {
             self.outbox.settle(delivery, settlement.clone()).await?;
-            self.stats.lock().unwrap_or_else(PoisonError::into_inner).count(&settlement);
             tell(delivery, &settlement, turn.course.failures(0));
             settlements.push(settlement.clone());
         }
@@ -238,16 +224,20 @@ impl<O: Outbox> Dispatcher<O> {
         let may = self.ways.first().is_some_and(|way| way.sender.shares())
             && turn.course.is_open(0, delivery, now, Instant::now());
         // The attempt after which it is given up is its own.
-        let is_last = delivery.queued.plus(self.retry_for) <= now;
-        if !may || turn.alone || delivery.parked || is_last {
+        if !may || turn.alone || delivery.parked || self.is_last(delivery, now) {
             return Ok(Vec::new());
         }
         let others = self.outbox.beside(delivery, now, which, SHARED_MAX - 1).await?;
         Ok(if others.len() + 1 < STORM { Vec::new() } else { others })
     }
 
-    /// Tries the ways that are open, the notifier's own first, until one takes it. Returns how that went, which fallback
-    /// has taken it, and whether `others` were taken with it.
+    /// Whether an attempt at `now` is the one after which it is given up.
+    fn is_last(&self, delivery: &Delivery, now: WallTime) -> bool {
+        delivery.queued.plus(self.retry_for) <= now
+    }
+
+    /// Tries the ways that are open, the notifier's own first, until one takes it; before it is given up, all there are.
+    /// Returns how that went, which fallback has taken it, and whether `others` were taken with it.
     async fn attempt(
         &self,
         delivery: &Delivery,
@@ -256,9 +246,10 @@ impl<O: Outbox> Dispatcher<O> {
         turn: &mut Turn<'_>,
     ) -> (Outcome, Option<String>, bool) {
         let mut failed: Option<Outcome> = None;
+        let is_last = self.is_last(delivery, self.clock.now());
         for (place, way) in self.ways.iter().enumerate() {
-            if !turn.course.is_open(place, delivery, self.clock.now(), Instant::now()) || (place > 0 && turn.is_over())
-            {
+            let is_open = is_last || turn.course.is_open(place, delivery, self.clock.now(), Instant::now());
+            if !is_open || (place > 0 && turn.is_over()) {
                 continue;
             }
             let mut letter = Letter::of(&delivery.alert);
@@ -415,15 +406,6 @@ fn tell(delivery: &Delivery, settlement: &Settlement, failures: u32) {
                 debug!(notifier, alert = id, kind, incident, attempts, error, retry = %at, "{what}");
             }
         }
-    }
-}
-
-/// Waits for `wait` to end, or for `shutdown`.
-async fn unless(shutdown: &CancellationToken, wait: impl Future<Output = ()>) {
-    tokio::select! {
-        biased;
-        () = shutdown.cancelled() => {}
-        () = wait => {}
     }
 }
 

@@ -115,9 +115,12 @@ impl Course {
         all.min().unwrap_or(now)
     }
 
-    /// When the next fallback's time comes, by the age of `delivery`; none if there is no further one.
-    pub(super) fn next_fallback(&self, delivery: &Delivery, clock: WallTime) -> Option<WallTime> {
-        (1..self.after.len()).map(|place| delivery.queued.plus(self.patience(place))).find(|at| *at > clock)
+    /// When the next fallback can be tried that cannot be at present: its time has not come, or it rests. None if there
+    /// is no such one.
+    pub(super) fn next_fallback(&self, delivery: &Delivery, clock: WallTime, now: Instant) -> Option<WallTime> {
+        let opens = (1..self.after.len()).map(|place| self.opens(place, delivery, clock, now));
+        // Later by the clock's grain: rounded down it would be now, again and again.
+        opens.filter(|at| *at > now).min().map(|at| clock.plus(at - now + Duration::from_millis(1)))
     }
 
     fn opens(&self, place: usize, delivery: &Delivery, clock: WallTime, now: Instant) -> Instant {
@@ -210,8 +213,15 @@ mod tests {
         course.note(0, &Outcome::permanent("no"), 0, now);
         open(&course, 59, now + secs(1_000), &[0]);
         open(&course, 60, now + secs(1_000), &[0, 1]);
-        let due = |age| course.next_fallback(&delivery(), QUEUED.plus(secs(age))).map(|at| at.since(QUEUED).as_secs());
-        assert_eq!([due(0), due(60), due(159), due(160)], [Some(60), Some(160), Some(160), None]);
+        let due = |course: &Course, age| {
+            let next = course.next_fallback(&delivery(), QUEUED.plus(secs(age)), now);
+            next.map(|at| at.since(QUEUED).as_secs())
+        };
+        let all = |course: &Course| [0, 60, 159, 160].map(|age| due(course, age));
+        assert_eq!(all(&course), [Some(60), Some(160), Some(160), None]);
+        // One that was not reached is asked again after its own rest, not after that of the refusal.
+        course.note(1, &down().after(Some(secs(30))), 0, now);
+        assert_eq!(all(&course), [Some(60), Some(90), Some(160), Some(190)]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Status;
 use crate::model::{Access, EventTime, Outcome, WallTime, duration_in_words};
-use crate::store::{AlertSight, Overview, Standing};
+use crate::store::{AlertSight, Overview};
 
 pub(super) const STYLE: &str = include_str!("page.css");
 pub(super) const SCRIPT: &str = include_str!("page.js");
@@ -158,12 +158,10 @@ fn ago(at: WallTime, now: WallTime) -> String {
 }
 
 fn row(access: &Access) -> Row {
-    let who = access.principal.name.as_deref().unwrap_or(&access.principal.kind);
-    let session = access.principal.session.as_ref().map(|session| format!("/{session}")).unwrap_or_default();
     Row {
         time: access.time.to_string(),
         secret: access.secret.as_ref().map_or("–".to_owned(), |secret| secret.name.clone()),
-        who: format!("{who}{session}"),
+        who: access.principal.short(),
         call: access.event.clone(),
         outcome: access.outcome.word(),
         from: access.source_ip.clone().unwrap_or_else(|| "–".to_owned()),
@@ -172,17 +170,7 @@ fn row(access: &Access) -> Row {
 }
 
 fn alert_line(alert: &AlertSight) -> AlertLine {
-    let stands = alert.notifiers.iter().filter_map(|it| {
-        let word = match &it.stand {
-            Standing::Accepted { .. } => "accepted",
-            Standing::Waiting { parked: true, .. } => "refused",
-            Standing::Waiting { .. } => "waiting",
-            Standing::Dead { .. } => "given up",
-            Standing::Silenced { .. } => "silenced",
-            _ => return None,
-        };
-        Some((it.notifier.clone(), word))
-    });
+    let stands = alert.notifiers.iter().filter_map(|it| Some((it.notifier.clone(), it.stand.word()?)));
     AlertLine {
         decided: alert.decided.second().to_string(),
         kind: alert.kind.word(),

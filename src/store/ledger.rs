@@ -11,19 +11,19 @@
 //!
 //! Nothing is durable before [`sync`](Ledger::sync); [`Keeper`](super::Keeper) sees to that.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use super::kv::{Kv, Writes};
 use super::overview::Walked;
-use super::rows::{self, AllowanceRow, RuleRow, SourceRow};
+use super::rows::{self, AllowanceRow, SourceRow};
 use super::silences::Hush;
 use super::tally::Tally;
 use super::{SimulatedDisk, StoreError, keys};
 use crate::detect::{Allowance, Incident, IncidentId, MemoryId, Rule, RuleId, Trouble};
 use crate::model::{EventTime, Severity, WallTime};
-use crate::trail::{Coverage, SourceId, Visibility};
+use crate::trail::SourceId;
 
 /// How much of what was read a power cut may make to be read again.
 const LAZY_AT_MOST: Duration = Duration::from_secs(60);
@@ -109,7 +109,7 @@ pub struct Ledger {
     pub(super) silences: Vec<Hush>,
     pub(super) next_seq: u64,
     /// Where watching begins in a store that was renewed, while it is being opened for the first time.
-    beginning: Option<EventTime>,
+    pub(super) beginning: Option<EventTime>,
     /// Why a source's last pass failed; for the alert that says it is blind.
     pub(super) troubles: BTreeMap<SourceId, Troubles>,
     /// Deliveries queued since the last [`sync`](Self::sync).
@@ -254,126 +254,6 @@ impl Ledger {
         counts
     }
 
-    /// What is known of each configured source.
-    #[must_use]
-    pub fn sources(&self) -> &BTreeMap<SourceId, SourceRow> {
-        &self.sources
-    }
-
-    /// What has been read of `event_source` in `source`, as it counts at `now`. Where watching would begin in the future
-    /// the clock has been set back since, and it begins anew; the second value says so.
-    #[must_use]
-    pub fn coverage(&self, source: &SourceId, event_source: &str, now: WallTime) -> (Coverage, bool) {
-        let stored = self.sources.get(source).and_then(|row| row.coverage.get(event_source));
-        match stored {
-            Some(coverage) if coverage.since() <= now.second() => {
-                let mut coverage = coverage.clone();
-                coverage.discard_after(now);
-                (coverage, false)
-            }
-            stored => (self.unread_coverage(now), stored.is_some()),
-        }
-    }
-
-    /// Whether anything is kept about what has been read of `event_source` in `source`.
-    #[must_use]
-    pub fn covers(&self, source: &SourceId, event_source: &str) -> bool {
-        self.sources.get(source).is_some_and(|row| row.coverage.contains_key(event_source))
-    }
-
-    /// How many events a second `event_source` in `source` had, as measured last.
-    #[must_use]
-    pub fn per_second(&self, source: &SourceId, event_source: &str) -> Option<f64> {
-        self.sources.get(source)?.per_second.get(event_source).copied()
-    }
-
-    /// Notes how many events a second `event_source` in `source` has. Written with the next [`cover`](Self::cover).
-    pub fn measured(&mut self, source: &SourceId, event_source: &str, per_second: f64) {
-        if let Some(row) = self.sources.get_mut(source) {
-            row.per_second.insert(event_source.to_owned(), per_second);
-        }
-    }
-
-    /// Lets go of what has been read of `event_source` in `source`, which is looked up no more.
-    pub fn uncover(&mut self, source: &SourceId, event_source: &str) -> Result<(), StoreError> {
-        self.update_source(source, |row| {
-            row.coverage.remove(event_source);
-            row.per_second.remove(event_source);
-        })
-    }
-
-    /// Keeps `coverage` as what has been read of `event_source` in `source`. It need not be durable before something
-    /// else is: losing it means reading again, and what was read is known. Something was read, so what kept the source
-    /// from answering is over.
-    pub fn cover(&mut self, source: &SourceId, event_source: &str, coverage: Coverage) -> Result<(), StoreError> {
-        if let Some(troubles) = self.troubles.get_mut(source) {
-            troubles.obstacle = None;
-        }
-        self.update_source(source, |row| {
-            row.coverage.insert(event_source.to_owned(), coverage);
-        })
-    }
-
-    /// Notes how long after they happened events of `source` were first seen. Written with the next [`cover`](Self::cover),
-    /// which is the same job's where a page is taken: a row of its own for a statistic would be one write too many, and
-    /// what a crash takes is one page of it.
-    pub fn saw(&mut self, source: &SourceId, delays: &[Duration]) {
-        delays.iter().for_each(|delay| self.tally.visibility.note(*delay));
-        if let Some(row) = self.sources.get_mut(source) {
-            delays.iter().for_each(|delay| row.visibility.note(*delay));
-        }
-    }
-
-    /// Notes that the account behind `source` is `account_id`. If it was another before, what had been read was
-    /// another account's, and watching begins anew. Returns whether that was so.
-    pub fn identify(&mut self, source: &SourceId, account_id: &str, now: WallTime) -> Result<bool, StoreError> {
-        let Some(row) = self.sources.get(source) else { return Ok(false) };
-        if row.account_id.as_deref() == Some(account_id) {
-            return Ok(false);
-        }
-        let moved = row.account_id.is_some();
-        let anew = self.unread_coverage(now);
-        self.update_source(source, |row| {
-            row.account_id = Some(account_id.to_owned());
-            if moved {
-                row.coverage.values_mut().for_each(|coverage| *coverage = anew.clone());
-                row.read_through = None;
-                row.visibility = Visibility::default();
-                (row.known, row.seeding) = (None, None);
-            }
-        })?;
-        if moved {
-            self.begin_seeding(source, now)?;
-        }
-        Ok(moved)
-    }
-
-    /// Notes the account of a source's own records, where nobody else has said it.
-    pub fn learn_account(&mut self, source: &SourceId, account_id: &str) -> Result<(), StoreError> {
-        let is_news = self.sources.get(source).is_some_and(|row| row.account_id.is_none());
-        if is_news && !account_id.is_empty() {
-            self.update_source(source, |row| row.account_id = Some(account_id.to_owned()))?;
-        }
-        Ok(())
-    }
-
-    /// The coverage of a feed that has never been read.
-    pub(super) fn unread_coverage(&self, now: WallTime) -> Coverage {
-        let since = self.beginning.unwrap_or(now.minus(self.settings.backfill).second());
-        Coverage::new(since, self.settings.lateness, self.settings.recheck)
-    }
-
-    pub(super) fn update_source(
-        &mut self,
-        source: &SourceId,
-        change: impl FnOnce(&mut SourceRow),
-    ) -> Result<(), StoreError> {
-        let Some(mut row) = self.sources.get(source).cloned() else { return Ok(()) };
-        change(&mut row);
-        self.write_source(source, row, Writes::default())
-    }
-
-    /// Writes `row` together with `writes`.
     pub(super) fn write_source(
         &mut self,
         source: &SourceId,
@@ -382,27 +262,24 @@ impl Ledger {
     ) -> Result<(), StoreError> {
         let tells_more = writes.len() > 0;
         writes.put(source_key(source), rows::encode(&row)?);
-        self.kv.apply(writes)?;
+        self.apply(writes)?;
         self.lazy = true;
         self.unsynced |= tells_more;
         self.sources.insert(source.clone(), row);
         Ok(())
     }
 
-    /// Whether this account is read in this Region.
-    pub(super) fn is_source(&self, account: &str, region: &str) -> bool {
-        self.sources.iter().any(|(id, row)| {
-            id.region == region && (id.account == account || row.account_id.as_deref() == Some(account))
-        })
-    }
-
     pub(super) fn write(&mut self, writes: Writes) -> Result<(), StoreError> {
         if writes.len() > 0 {
-            self.batches += 1;
-            self.kv.apply(writes)?;
+            self.apply(writes)?;
             self.unsynced = true;
         }
         Ok(())
+    }
+
+    fn apply(&mut self, writes: Writes) -> Result<(), StoreError> {
+        self.batches += 1;
+        self.kv.apply(writes)
     }
 
     /// Runs `job`. An error in the outer result is one of writing, after which the ledger is of no use any more; one in
@@ -433,157 +310,10 @@ impl Ledger {
         }
         Ok(())
     }
-
-    fn load_sources(&mut self, now: WallTime) -> Result<(), StoreError> {
-        for source in self.settings.sources.clone() {
-            let key = source_key(&source);
-            let row = match self.kv.row(&key)? {
-                Some(row) => rows::decode(&key, &row)?,
-                None => SourceRow {
-                    coverage: BTreeMap::new(),
-                    created: now,
-                    account_id: None,
-                    read_through: None,
-                    blind: None,
-                    visibility: Visibility::default(),
-                    per_second: BTreeMap::new(),
-                    known: None,
-                    seeding: None,
-                },
-            };
-            self.sources.insert(source.clone(), row);
-            let unread = self.unread_coverage(now);
-            let LedgerSettings { lateness, recheck, event_sources, .. } = self.settings.clone();
-            self.update_source(&source, |row| {
-                // What is known of the past is known of those that were read.
-                if !row.coverage.is_empty() && event_sources.iter().any(|name| !row.coverage.contains_key(name)) {
-                    (row.known, row.seeding) = (None, None);
-                }
-                // One that is configured no more keeps what was read: should it come back, the gap shows.
-                for name in event_sources {
-                    row.coverage.entry(name).or_insert_with(|| unread.clone());
-                }
-                for coverage in row.coverage.values_mut() {
-                    coverage.adopt(lateness, recheck, now);
-                    coverage.discard_after(now);
-                }
-            })?;
-            self.begin_seeding(&source, now)?;
-        }
-        Ok(())
-    }
-
-    /// Makes the configured rules current. A version that is new counts what is stored already, from `backfill` ago
-    /// on, and ends the incidents of the one before it. Can be interrupted anywhere and done again.
-    fn activate_rules(&mut self, now: WallTime) -> Result<(), StoreError> {
-        let stored = self.rule_rows()?;
-        let rules = self.all_rules();
-        let names: HashSet<String> = rules.iter().map(|(rule, _)| rule.name.clone()).collect();
-        for (rule, watches) in rules {
-            let row = stored.get(&rule.name).filter(|row| row.id == rule.id());
-            if row.is_none() && stored.contains_key(&rule.name) {
-                self.close_incidents(&stored[&rule.name], "rule changed", now)?;
-            }
-            let mut row = row.cloned().unwrap_or_else(|| RuleRow {
-                id: rule.id(),
-                activated: now,
-                from: self
-                    .beginning
-                    .into_iter()
-                    .chain([now.minus(self.settings.backfill).second()])
-                    .min()
-                    .unwrap_or_default(),
-                ready: false,
-                card: rule.card(),
-            });
-            row.card = rule.card();
-            self.write_rule(&rule.name, &row)?;
-            let memory = rule.memory();
-            self.rules.push(ActiveRule { id: row.id, from: row.from, rule: rule.clone(), memory, watches });
-            if !row.ready {
-                self.remember_stored(self.rules.len() - 1, now)?;
-                self.count_stored(self.rules.len() - 1, now)?;
-                row.ready = true;
-                self.write_rule(&rule.name, &row)?;
-            }
-        }
-        for (name, row) in &stored {
-            if !names.contains(name) {
-                self.close_incidents(row, "rule removed", now)?;
-                let mut writes = Writes::default();
-                writes.remove(rule_key(name));
-                self.write(writes)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The rules of the configuration, and those that watch its allowances.
-    pub(super) fn all_rules(&self) -> Vec<(Rule, Option<usize>)> {
-        let LedgerSettings { rules, allowances, .. } = &self.settings;
-        let watches = allowances.iter().enumerate().filter_map(|(place, it)| Some((it.watch(rules)?, Some(place))));
-        rules.iter().map(|rule| (rule.clone(), None)).chain(watches).collect()
-    }
-
-    /// Lets rules that would begin to count after `now` begin anew: the clock that they were activated by has been set
-    /// back since, and what happens until that time comes would count for nobody.
-    pub fn reactivate_rules(&mut self, now: WallTime) -> Result<(), StoreError> {
-        let from = now.minus(self.settings.backfill).second();
-        for index in 0..self.rules.len() {
-            if self.rules[index].from <= now.second() {
-                continue;
-            }
-            let ActiveRule { id, rule, from: begins, .. } = &mut self.rules[index];
-            *begins = from;
-            let (name, card) = (rule.name.clone(), rule.card());
-            let mut row = RuleRow { id: *id, activated: now, from, ready: false, card };
-            self.write_rule(&name, &row)?;
-            self.count_stored(index, now)?;
-            row.ready = true;
-            self.write_rule(&name, &row)?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn rule_rows(&self) -> Result<BTreeMap<String, RuleRow>, StoreError> {
-        let mut stored = BTreeMap::new();
-        for row in self.kv.prefix(&[keys::RULE]) {
-            let (key, value) = row?;
-            let row: RuleRow = rows::decode(&key, &value)?;
-            stored.insert(row.card.name.clone(), row);
-        }
-        Ok(stored)
-    }
-
-    /// Writes the current version of the rule at `index`, and whether it has counted all that it should.
-    pub(super) fn put_rule(
-        &self,
-        index: usize,
-        ready: bool,
-        now: WallTime,
-        writes: &mut Writes,
-    ) -> Result<(), StoreError> {
-        let ActiveRule { id, rule, from, .. } = &self.rules[index];
-        let key = rule_key(&rule.name);
-        let stored = self.kv.row(&key)?.map(|row| rows::decode::<RuleRow>(&key, &row)).transpose()?;
-        let activated = stored.map_or(now, |row| row.activated);
-        let row = RuleRow { id: *id, activated, from: *from, ready, card: rule.card() };
-        writes.put(key, rows::encode(&row)?);
-        Ok(())
-    }
-
-    fn write_rule(&mut self, name: &str, row: &RuleRow) -> Result<(), StoreError> {
-        let mut writes = Writes::default();
-        writes.put(rule_key(name), rows::encode(row)?);
-        self.write(writes)
-    }
 }
 
-fn rule_key(name: &str) -> Vec<u8> {
-    keys::Key::of(keys::RULE).text(name).end()
-}
-
-fn source_key(source: &SourceId) -> Vec<u8> {
+/// The key of the row of `source`.
+pub(super) fn source_key(source: &SourceId) -> Vec<u8> {
     keys::Key::of(keys::SOURCE).text_then(&source.account).text(&source.region).end()
 }
 

@@ -252,3 +252,19 @@ impl AlertSight {
         self.notifiers.iter().any(|it| matches!(it.stand, Standing::Waiting { .. } | Standing::Dead { .. }))
     }
 }
+
+impl Standing {
+    /// A word for it; none where the alert was not queued for the notifier.
+    #[must_use]
+    pub fn word(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Accepted { .. } => "accepted",
+            Self::Waiting { parked: true, .. } => "refused",
+            Self::Waiting { .. } => "waiting",
+            Self::Dead { .. } => "dead",
+            Self::Silenced { .. } => "silenced",
+            Self::Lost => "unknown",
+            Self::Meant | Self::NotNamed | Self::TooMild { .. } | Self::NotQueued => return None,
+        })
+    }
+}

@@ -8,6 +8,7 @@
 //! Absent on purpose: what counts and what an incident is (`detect`), which span to read next (`trail`), and how an
 //! alert is sent (`notify`).
 
+mod activation;
 mod allowances;
 mod copy;
 mod error;
@@ -30,6 +31,7 @@ mod renew;
 mod rows;
 mod silences;
 mod simulated;
+mod sources;
 mod survey;
 mod tally;
 mod view;

@@ -15,13 +15,8 @@ fail() {
 }
 
 venv="$target/deploy/venv"
-wanted=tests/deploy/requirements.txt
-if ! cmp -s "$wanted" "$venv/installed.txt"; then
-    rm -rf "$venv"
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$wanted"
-    cp "$wanted" "$venv/installed.txt"
-fi
+. tests/venv.sh
+venv "$venv" tests/deploy/requirements.txt
 
 "$venv/bin/hadolint" Dockerfile
 "$venv/bin/cfn-lint" deploy/ecs/cloudformation.yaml

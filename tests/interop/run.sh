@@ -12,12 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 venv=${CARGO_TARGET_DIR:-target}/interop/venv
-wanted=tests/interop/requirements.txt
-if ! cmp -s "$wanted" "$venv/installed.txt"; then
-    rm -rf "$venv"
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$wanted"
-    cp "$wanted" "$venv/installed.txt"
-fi
+. tests/venv.sh
+venv "$venv" tests/interop/requirements.txt
 cargo build --quiet --example account --example formats --bin secretwatch
 exec "$venv/bin/python" tests/interop/interop.py "$@"

@@ -196,11 +196,9 @@ fn a_dropped_flush_is_caught() {
     is_caught(|| Mutation::NoFlush, "");
 }
 
-/// The small story, killed at step `crash_at` of its first life.
-fn small(crash_at: u64) -> (u64, Vec<String>) {
-    let story = Story::small();
-    let world = World::new(&story, 1, Jumps::default(), None);
-    story.play(&world.account);
+/// Plays `story` in `world`, killed at step `crash_at` of its first life unless that is 0. Returns the steps of that life,
+/// and what is wrong with what was told.
+fn killed(story: &Story, world: &World, crash_at: u64) -> (u64, Vec<String>) {
     let config = story.config(Tweak::default());
     let end = if crash_at == 0 { End::StopAt(story.end()) } else { End::CrashAtStep(crash_at) };
     world.live(&config, Way::Run, end, FOR_EVER, crash_at);
@@ -208,8 +206,15 @@ fn small(crash_at: u64) -> (u64, Vec<String>) {
     if crash_at > 0 {
         world.live(&config, Way::Run, End::StopAt(story.end()), FOR_EVER, 0);
     }
-    let wrong = oracle::complaints(&story, &counted(&story, Tweak::default()), &world.account.messages());
-    (steps, wrong)
+    (steps, oracle::complaints(story, &counted(story, Tweak::default()), &world.account.messages()))
+}
+
+/// The small story, killed at step `crash_at`.
+fn small(crash_at: u64) -> (u64, Vec<String>) {
+    let story = Story::small();
+    let world = World::new(&story, 1, Jumps::default(), None);
+    story.play(&world.account);
+    killed(&story, &world, crash_at)
 }
 
 #[test]
@@ -233,15 +238,8 @@ fn relieved(crash_at: u64) -> (u64, Vec<String>) {
     let down = story::topic_arn(story.topics[0]);
     let strikes = move |call: &Call| call.operation == "Publish" && call.parameters["TopicArn"].as_str() == Some(&down);
     world.account.inject(Injection::when(strikes, Fault::unavailable()).until_lifted());
-    let config = story.config(Tweak::default());
-    let end = if crash_at == 0 { End::StopAt(story.end()) } else { End::CrashAtStep(crash_at) };
-    world.live(&config, Way::Run, end, FOR_EVER, crash_at);
-    let steps = world.steps();
-    if crash_at > 0 {
-        world.live(&config, Way::Run, End::StopAt(story.end()), FOR_EVER, 0);
-    }
+    let (steps, mut wrong) = killed(&story, &world, crash_at);
     let messages = world.account.messages();
-    let mut wrong = oracle::complaints(&story, &counted(&story, Tweak::default()), &messages);
     if !messages.iter().any(|message| message.attributes.get("fallback_for").is_some_and(|name| name == "alpha")) {
         wrong.push("nothing went by way of the fallback".to_owned());
     }

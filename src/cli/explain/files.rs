@@ -99,7 +99,7 @@ impl Found<'_> {
             self.ignored = Some(access);
         } else if is_meant || replay::may_count(self.config, &access) {
             if self.countable.len() <= OFFERED && !self.countable.iter().any(|(id, _)| *id == access.event_id) {
-                let by = access.principal.name.as_deref().unwrap_or("nobody named");
+                let by = access.principal.called();
                 let what = format!("{} {} by {}", access.time, printable(&access.event, 60), printable(by, 60));
                 self.countable.push((access.event_id.clone(), what));
             }

@@ -83,12 +83,12 @@ impl<'a> Comparison<'a> {
             changed: Vec::new(),
             same: 0,
         };
-        for now in new.iter().filter(|incident| !is_new(incident)) {
+        for kept in new.iter().filter(|incident| !is_new(incident)) {
             let was: Vec<Incident<'_>> =
-                now.among(&covered_before).into_iter().map(|place| old[place].clone()).collect();
+                kept.among(&covered_before).into_iter().map(|place| old[place].clone()).collect();
             match was.as_slice() {
-                [was] if was.is_like(now) => comparison.same += 1,
-                _ => comparison.changed.push((was, now.clone())),
+                [was] if was.is_like(kept) => comparison.same += 1,
+                _ => comparison.changed.push((was, kept.clone())),
             }
         }
         comparison

@@ -1,26 +1,8 @@
 use std::os::unix::fs::FileTypeExt;
 
+use super::super::fixture::ledger;
 use super::super::protocol::{Answer, Ask, PROTOCOL, Says};
 use super::*;
-use crate::store::{Ledger, LedgerSettings};
-
-fn ledger() -> Ledger {
-    let day = Duration::from_secs(86_400);
-    let settings = LedgerSettings {
-        rules: Vec::new(),
-        allowances: Vec::new(),
-        recipients: Vec::new(),
-        sources: Vec::new(),
-        event_sources: Vec::new(),
-        lateness: day,
-        recheck: day,
-        backfill: day,
-        retention: day,
-        stale_after: day,
-        awake_since: None,
-    };
-    Ledger::in_memory(settings, WallTime(0)).unwrap()
-}
 
 /// A socket that is served.
 struct Served {

@@ -1,7 +1,7 @@
 //! Requests as lines, and what makes no sense of them.
 
+use super::super::fixture::ledger;
 use super::*;
-use crate::store::LedgerSettings;
 
 fn health(condition: Condition) -> Says {
     Says::Answer(Answer::Health(condition))
@@ -15,24 +15,6 @@ fn orders() -> Vec<Order> {
         Order::EndSilence { id: "s".to_owned() },
         Order::Test { notifiers: vec!["chat".to_owned()] },
     ]
-}
-
-fn ledger() -> Ledger {
-    let day = Duration::from_secs(86_400);
-    let settings = LedgerSettings {
-        rules: Vec::new(),
-        allowances: Vec::new(),
-        recipients: Vec::new(),
-        sources: Vec::new(),
-        event_sources: Vec::new(),
-        lateness: day,
-        recheck: day,
-        backfill: day,
-        retention: day,
-        stale_after: day,
-        awake_since: None,
-    };
-    Ledger::in_memory(settings, WallTime(0)).unwrap()
 }
 
 #[test]

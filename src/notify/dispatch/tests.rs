@@ -1,251 +1,23 @@
 //! The dispatcher between an outbox in memory and a sender that follows a script, in paused time.
 
-use super::super::Sender;
-use super::*;
-use crate::config::Target;
-use crate::model::fixture::alert;
-use crate::model::{Alert, AlertKind, Severity, WallTime};
+mod fallback;
+mod stage;
+
+use std::sync::Mutex;
+
 use proptest::prelude::*;
 
-type Answer = Box<dyn Fn(&str, usize) -> Outcome + Send + Sync>;
+use self::stage::{Answer, Fake, START, Stage, down, ok, stats};
+use super::*;
 
-/// A sender that does what a test says, and keeps what it was given and when.
-pub struct Script {
-    /// What to answer to an alert's attempt number so-and-so, counted from 1.
-    answer: Answer,
-    /// How long an attempt takes.
-    takes: Duration,
-    /// Whether alerts may share a message; then it is in `sent` as their ids with `+` between them.
-    pub(in crate::notify) shares: bool,
-    /// Stands behind the ids in `sent`, to tell a fallback from the notifier itself.
-    mark: &'static str,
-    sent: Arc<Mutex<Vec<(Instant, String)>>>,
-}
-
-impl fmt::Debug for Script {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Script")
-    }
-}
-
-impl Script {
-    pub(in crate::notify) async fn send(&self, letter: &Letter<'_>) -> Outcome {
-        assert_eq!(letter.fallback_for, (!self.mark.is_empty()).then_some("n"));
-        let ids: Vec<&str> = letter.alerts().map(|alert| alert.id.as_str()).collect();
-        let ids = ids.join("+") + self.mark;
-        let attempt = {
-            let mut sent = self.sent.lock().unwrap();
-            sent.push((Instant::now(), ids.clone()));
-            sent.iter().filter(|(_, id)| *id == ids).count()
-        };
-        tokio::time::sleep(self.takes).await;
-        (self.answer)(&ids, attempt)
-    }
-}
-
-/// An outbox in memory, written as simply as its contract allows.
-#[derive(Default)]
-struct Fake {
-    entries: Mutex<Vec<Entry>>,
-    broken: bool,
-}
-
-struct Entry {
-    delivery: Delivery,
-    due: WallTime,
-    settled: Vec<Settlement>,
-}
-
-impl Entry {
-    fn is_open(&self) -> bool {
-        self.settled.last().is_none_or(|last| matches!(last, Settlement::Retry { .. }))
-    }
-}
-
-impl Fake {
-    /// Queues alerts; the first letter of an id is its incident.
-    fn queue(&self, ids: &str, now: WallTime) {
-        let mut entries = self.entries.lock().unwrap();
-        for id in ids.split_whitespace() {
-            let alert =
-                Alert { id: id.to_owned(), incident: id.chars().take(1).collect(), ..alert(AlertKind::Test, vec![]) };
-            let seq = entries.len() as u64;
-            let delivery = Delivery { notifier: "n".to_owned(), seq, alert, attempts: 0, queued: now, parked: false };
-            entries.push(Entry { delivery, due: now, settled: vec![] });
-        }
-    }
-}
-
-impl Outbox for Fake {
-    async fn next(&self, notifier: &str, now: WallTime, which: Which<'_>) -> Result<Next, StoreError> {
-        assert_eq!(notifier, "n");
-        let entries = self.entries.lock().unwrap();
-        let mut incidents = HashSet::new();
-        let mut heads: Vec<_> = (entries.iter())
-            .filter(|entry| entry.is_open() && incidents.insert(&entry.delivery.alert.incident))
-            .collect();
-        heads.sort_by_key(|head| head.due);
-        let ready = heads.iter().find(|head| match which {
-            Which::Due => head.due <= now,
-            Which::AllBut(held) => !held.contains(&head.delivery.alert.incident),
-        });
-        Ok(match (ready, heads.first(), which) {
-            (Some(head), ..) => Next::Send(Box::new(head.delivery.clone())),
-            (None, Some(head), Which::Due) => Next::Wait(head.due),
-            (None, ..) => Next::Idle,
-        })
-    }
-
-    async fn beside(
-        &self,
-        delivery: &Delivery,
-        now: WallTime,
-        which: Which<'_>,
-        most: usize,
-    ) -> Result<Vec<Delivery>, StoreError> {
-        let entries = self.entries.lock().unwrap();
-        let mut incidents = HashSet::from([&delivery.alert.incident]);
-        let heads = entries.iter().filter(|entry| entry.is_open() && incidents.insert(&entry.delivery.alert.incident));
-        let due = heads.filter(|head| match which {
-            Which::Due => head.due <= now,
-            Which::AllBut(held) => !held.contains(&head.delivery.alert.incident),
-        });
-        Ok(due.filter(|head| !head.delivery.parked).take(most).map(|head| head.delivery.clone()).collect())
-    }
-
-    async fn settle(&self, delivery: &Delivery, settlement: Settlement) -> Result<(), StoreError> {
-        if self.broken {
-            return Err(StoreError::Stopped);
-        }
-        let mut entries = self.entries.lock().unwrap();
-        let entry = entries.iter_mut().find(|entry| entry.delivery.seq == delivery.seq).unwrap();
-        assert!(entry.is_open(), "{} was settled already", delivery.alert.id);
-        if let Settlement::Retry { at, attempts, parked, .. } = settlement {
-            (entry.due, entry.delivery.attempts, entry.delivery.parked) = (at, attempts, parked);
-        }
-        entry.settled.push(settlement);
-        Ok(())
-    }
-}
-
-/// A dispatcher between a fake outbox and a scripted sender, in paused time.
-struct Stage {
-    dispatcher: Arc<Dispatcher<Fake>>,
-    outbox: Arc<Fake>,
-    sent: Arc<Mutex<Vec<(Instant, String)>>>,
-    wake: watch::Sender<()>,
-    shutdown: CancellationToken,
-    start: Instant,
-}
-
-const START: WallTime = WallTime(1_779_907_554_000);
-
-impl Stage {
-    /// With `ids` queued; `answer` is given the id and how often it was tried.
-    fn new(ids: &str, answer: impl Fn(&str, usize) -> Outcome + Send + Sync + 'static) -> Self {
-        Self::with(ids, Duration::ZERO, Fake::default(), answer)
-    }
-
-    fn with(
-        ids: &str,
-        takes: Duration,
-        outbox: Fake,
-        answer: impl Fn(&str, usize) -> Outcome + Send + Sync + 'static,
-    ) -> Self {
-        Self::built(ids, takes, outbox, (None, false), answer)
-    }
-
-    /// With a fallback after so many seconds, whose ids end with `!`.
-    fn with_fallback(ids: &str, after: u64, answer: impl Fn(&str, usize) -> Outcome + Send + Sync + 'static) -> Self {
-        Self::built(ids, Duration::ZERO, Fake::default(), (Some(Duration::from_secs(after)), false), answer)
-    }
-
-    /// With a sender whose messages several alerts may share.
-    fn sharing(ids: &str, answer: impl Fn(&str, usize) -> Outcome + Send + Sync + 'static) -> Self {
-        Self::built(ids, Duration::ZERO, Fake::default(), (None, true), answer)
-    }
-
-    fn built(
-        ids: &str,
-        takes: Duration,
-        outbox: Fake,
-        (fallback, shares): (Option<Duration>, bool),
-        answer: impl Fn(&str, usize) -> Outcome + Send + Sync + 'static,
-    ) -> Self {
-        let (start, outbox, sent) = (Instant::now(), Arc::new(outbox), Arc::default());
-        outbox.queue(ids, START);
-        let notifier = config::Notifier {
-            name: "n".to_owned(),
-            target: Target::Stdout,
-            min_severity: Severity::Info,
-            send_resolved: true,
-            retry_for: Duration::from_secs(600),
-            fallback: None,
-        };
-        let answer = Arc::new(answer);
-        let way = |name: &str, mark, after| {
-            let answer = Arc::clone(&answer);
-            let answer: Answer = Box::new(move |ids, attempt| answer(ids, attempt));
-            let script = Script { answer, takes, shares, mark, sent: Arc::clone(&sent) };
-            Way { notifier: name.to_owned(), sender: Arc::new(Sender::Scripted(script)), after }
-        };
-        let own = way("n", "", Duration::ZERO);
-        let ways = std::iter::once(own).chain(fallback.map(|after| way("b", "!", after))).collect();
-        let clock = WallClock::new(move || START.plus(start.elapsed()));
-        let dispatcher = Dispatcher::new(&notifier, ways, Arc::clone(&outbox), clock);
-        let (wake, _) = watch::channel(());
-        Self { dispatcher: Arc::new(dispatcher), outbox, sent, wake, shutdown: CancellationToken::new(), start }
-    }
-
-    /// Runs for `secs`, then shuts down.
-    async fn run(&self, secs: u64) -> Result<(), StoreError> {
-        let stop = async {
-            tokio::time::sleep(Duration::from_secs(secs)).await;
-            self.shutdown.cancel();
-        };
-        let running = self.dispatcher.run(self.wake.subscribe(), self.shutdown.clone());
-        tokio::join!(running, stop).0
-    }
-
-    async fn drain(&self, secs: Option<u64>) -> Drained {
-        let deadline = secs.map(|secs| self.start + Duration::from_secs(secs));
-        self.dispatcher.drain(deadline, &self.shutdown).await.unwrap()
-    }
-
-    fn sent(&self) -> String {
-        let sent = self.sent.lock().unwrap();
-        sent.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>().join(" ")
-    }
-
-    /// Seconds between attempts.
-    fn pauses(&self) -> Vec<f64> {
-        let sent = self.sent.lock().unwrap();
-        sent.windows(2).map(|pair| (pair[1].0 - pair[0].0).as_secs_f64()).collect()
-    }
-
-    fn open(&self) -> usize {
-        self.outbox.entries.lock().unwrap().iter().filter(|entry| entry.is_open()).count()
-    }
-}
-
-fn ok(_: &str, _: usize) -> Outcome {
-    Outcome::Accepted
-}
-
-fn down(_: &str, _: usize) -> Outcome {
-    Outcome::transient("down")
-}
-
-fn stats(accepted: u64, failed: u64, dead: u64) -> NotifierStats {
-    NotifierStats { accepted, failed, dead }
-}
+pub(crate) use self::stage::Script;
 
 #[tokio::test(start_paused = true)]
 async fn what_is_queued_goes_out_in_order() {
     let stage = Stage::new("a1 b1 a2 c1", ok);
     stage.run(1).await.unwrap();
     assert_eq!(stage.sent(), "a1 b1 a2 c1");
-    assert_eq!(stage.dispatcher.stats(), stats(4, 0, 0));
+    assert_eq!(stage.stats(), stats(4, 0, 0));
     assert_eq!(stage.open(), 0);
 }
 
@@ -324,7 +96,7 @@ async fn an_alert_becomes_a_dead_letter_after_retry_for_and_the_next_goes() {
         _ => Outcome::Accepted,
     });
     stage.run(599).await.unwrap();
-    assert!(!stage.sent().contains("a2") && stage.dispatcher.stats().dead == 0);
+    assert!(!stage.sent().contains("a2") && stage.stats().dead == 0);
 
     let stage = Stage::new("a1 a2", |id, _| match id {
         "a1" => Outcome::permanent("no"),
@@ -332,7 +104,7 @@ async fn an_alert_becomes_a_dead_letter_after_retry_for_and_the_next_goes() {
     });
     stage.run(601).await.unwrap();
     assert!(stage.sent().ends_with("a1 a2"), "{}", stage.sent());
-    assert_eq!((stage.dispatcher.stats().dead, stage.dispatcher.stats().accepted), (1, 1));
+    assert_eq!((stage.stats().dead, stage.stats().accepted), (1, 1));
     assert_eq!(stage.open(), 0);
 }
 
@@ -342,7 +114,7 @@ async fn shutdown_lets_an_attempt_end_and_records_it_and_begins_no_other() {
     stage.run(1).await.unwrap();
     assert_eq!(stage.start.elapsed(), Duration::from_secs(5));
     assert_eq!(stage.sent(), "a1");
-    assert_eq!((stage.open(), stage.dispatcher.stats()), (1, stats(1, 0, 0)));
+    assert_eq!((stage.open(), stage.stats()), (1, stats(1, 0, 0)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -383,7 +155,7 @@ async fn nothing_is_sent_after_a_record_that_could_not_be_made() {
     let stage = Stage::with("a1 b1", Duration::ZERO, broken, ok);
     assert!(matches!(stage.run(1).await, Err(StoreError::Stopped)));
     assert_eq!(stage.sent(), "a1");
-    assert_eq!(stage.dispatcher.stats(), stats(0, 0, 0));
+    assert_eq!(stage.stats(), stats(0, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -437,117 +209,6 @@ async fn a_drain_ends_at_its_deadline_and_records_what_was_under_way_as_failed()
     assert_eq!(stage.sent(), "");
 }
 
-/// Down, unless it is the fallback that is asked.
-fn only_the_fallback(ids: &str, attempt: usize) -> Outcome {
-    if ids.ends_with('!') { Outcome::Accepted } else { down(ids, attempt) }
-}
-
-impl Stage {
-    /// How an alert ended.
-    fn end(&self, id: &str) -> Settlement {
-        let entries = self.outbox.entries.lock().unwrap();
-        entries.iter().find(|entry| entry.delivery.alert.id == id).unwrap().settled.last().unwrap().clone()
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_fallback_is_used_once_the_notifier_has_failed_for_long_and_ends_the_delivery() {
-    let stage = Stage::with_fallback("a1 b1 a2", 60, only_the_fallback);
-    stage.run(59).await.unwrap();
-    assert!(!stage.sent().contains('!'), "{}", stage.sent());
-
-    let stage = Stage::with_fallback("a1 b1 a2", 60, only_the_fallback);
-    stage.run(61).await.unwrap();
-    assert_eq!(stage.open(), 0, "{}", stage.sent());
-    assert_eq!(stage.sent().split(' ').filter(|id| id.ends_with('!')).count(), 3);
-    assert!(matches!(stage.end("a1"), Settlement::Diverted { by, .. } if by == "b"));
-    // In the order of their incident.
-    assert!(stage.sent().find("a1!") < stage.sent().find("a2!"));
-    assert_eq!((stage.dispatcher.stats().accepted, stage.dispatcher.stats().dead), (3, 0));
-}
-
-#[tokio::test(start_paused = true)]
-async fn in_an_outage_what_is_new_goes_by_way_of_the_fallback_at_once() {
-    let stage = Stage::with_fallback("a1", 60, only_the_fallback);
-    let queue = async {
-        tokio::time::sleep(Duration::from_secs(100)).await;
-        stage.outbox.queue("b1", START.plus(Duration::from_secs(100)));
-        stage.wake.send_replace(());
-    };
-    let (ran, ()) = tokio::join!(stage.run(101), queue);
-    ran.unwrap();
-    let sent = stage.sent.lock().unwrap().clone();
-    assert_eq!(sent.last().unwrap(), &(stage.start + Duration::from_secs(100), "b1!".to_owned()));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_notifier_that_comes_back_is_used_again() {
-    let back = Arc::new(Mutex::new(false));
-    let is_back = Arc::clone(&back);
-    let stage = Stage::with_fallback("a1", 10, move |ids, attempt| {
-        if *is_back.lock().unwrap() { Outcome::Accepted } else { only_the_fallback(ids, attempt) }
-    });
-    let queue = async {
-        tokio::time::sleep(Duration::from_secs(400)).await;
-        *back.lock().unwrap() = true;
-        stage.outbox.queue("b1 c1", START.plus(Duration::from_secs(400)));
-        stage.wake.send_replace(());
-    };
-    let (ran, ()) = tokio::join!(stage.run(401), queue);
-    ran.unwrap();
-    assert!(stage.sent().ends_with("a1! b1 c1"), "{}", stage.sent());
-    assert!(matches!(stage.end("b1"), Settlement::Accepted { .. }));
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_alert_that_is_refused_for_long_goes_by_way_of_the_fallback_and_others_do_not() {
-    let stage = Stage::with_fallback("a1 b1", 90, |ids, _| match ids {
-        "a1" => Outcome::permanent("no"),
-        _ => Outcome::Accepted,
-    });
-    stage.run(91).await.unwrap();
-    assert_eq!(stage.sent(), "a1 b1 a1 a1 a1!");
-    assert!(matches!(stage.end("a1"), Settlement::Diverted { .. }));
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_nobody_takes_is_a_dead_letter_and_tells_both_errors() {
-    let stage = Stage::with_fallback("a1", 60, |ids, _| match ids.ends_with('!') {
-        true => Outcome::permanent("not here either"),
-        false => Outcome::permanent("no"),
-    });
-    stage.run(601).await.unwrap();
-    let Settlement::Dead { error, .. } = stage.end("a1") else { panic!("{:?}", stage.end("a1")) };
-    assert_eq!(error, "no; by way of b: not here either");
-    // The fallback's refusal is no reason to park it.
-    let stage = Stage::with_fallback("a1", 0, |ids, _| match ids.ends_with('!') {
-        true => Outcome::permanent("not here"),
-        false => Outcome::transient("down"),
-    });
-    stage.run(1).await.unwrap();
-    assert!(matches!(stage.end("a1"), Settlement::Retry { parked: false, .. }));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_record_that_could_not_be_made_repeats_the_id_by_whatever_way() {
-    let broken = Fake { broken: true, ..Fake::default() };
-    let stage = Stage::built("a1", Duration::ZERO, broken, (Some(Duration::ZERO), false), only_the_fallback);
-    assert!(matches!(stage.run(1).await, Err(StoreError::Stopped)));
-    assert_eq!((stage.sent().as_str(), stage.open()), ("a1 a1!", 1));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_drain_uses_the_fallback_and_asks_a_notifier_that_is_down_a_few_times_only() {
-    let ids: Vec<String> = (0..100).map(|n| format!("{}{n}", char::from(b'a' + (n % 26) as u8))).collect();
-    let stage = Stage::with_fallback(&ids.join(" "), 0, only_the_fallback);
-    assert_eq!(stage.drain(Some(30)).await, Drained { stats: stats(100, 0, 0), end: End::Done });
-    assert_eq!(stage.sent().split(' ').filter(|id| !id.ends_with('!')).count(), 1, "{}", stage.sent());
-
-    let stage = Stage::with_fallback("a1 b1", 60, only_the_fallback);
-    assert_eq!(stage.drain(Some(30)).await.end, End::Unreachable);
-    assert_eq!(stage.open(), 2);
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_drain_does_not_wait_for_a_notifier_that_asked_for_a_long_pause() {
     let stage =
@@ -568,7 +229,7 @@ async fn in_a_storm_alerts_share_messages_and_each_is_settled() {
         let stage = Stage::sharing(&storm(alerts), ok);
         stage.run(1).await.unwrap();
         assert_eq!(stage.sent().split(' ').count(), messages, "{alerts}: {}", stage.sent());
-        assert_eq!((stage.open(), stage.dispatcher.stats()), (0, stats(u64::from(alerts), 0, 0)));
+        assert_eq!((stage.open(), stage.stats()), (0, stats(u64::from(alerts), 0, 0)));
         let stage = Stage::new(&storm(alerts), ok);
         stage.run(1).await.unwrap();
         assert_eq!(stage.sent().split(' ').count(), alerts as usize, "nobody shares who may not");
@@ -592,7 +253,7 @@ async fn a_shared_message_that_is_refused_means_nothing_for_those_that_shared_it
         _ => Outcome::Accepted,
     });
     stage.run(30).await.unwrap();
-    assert_eq!((stage.open(), stage.dispatcher.stats().accepted), (1, 11), "{}", stage.sent());
+    assert_eq!((stage.open(), stage.stats().accepted), (1, 11), "{}", stage.sent());
     assert!(matches!(stage.end("\u{4e04}1"), Settlement::Retry { parked: true, attempts: 1, .. }));
 }
 
@@ -616,7 +277,7 @@ async fn one_that_the_receiver_chokes_on_does_not_starve_those_that_would_share_
         false => Outcome::Accepted,
     });
     stage.run(120).await.unwrap();
-    assert_eq!((stage.open(), stage.dispatcher.stats().accepted), (1, 29), "{}", stage.sent());
+    assert_eq!((stage.open(), stage.stats().accepted), (1, 29), "{}", stage.sent());
 }
 
 proptest! {
