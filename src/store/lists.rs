@@ -4,6 +4,7 @@
 //! and pages that are being read and alerts that wait to be sent go in between.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,9 @@ const PAGE: usize = 1_000;
 /// Bytes of one page as JSON, about.
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
+/// Where a list of accesses goes on: before this one.
+pub type AccessPlace = (EventTime, String);
+
 /// Which accesses are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -38,7 +42,7 @@ pub struct AccessQuery {
     /// How they ended; none: anyhow.
     pub outcome: Option<Outcome>,
     /// Only those before this one, which a page has named.
-    pub before: Option<(EventTime, String)>,
+    pub before: Option<AccessPlace>,
     /// How many at most.
     pub limit: usize,
 }
@@ -49,7 +53,7 @@ pub struct AccessPage {
     /// What was found.
     pub accesses: Vec<Access>,
     /// Where to go on; none: there are no more.
-    pub next: Option<(EventTime, String)>,
+    pub next: Option<AccessPlace>,
 }
 
 /// Which alerts are wanted.
@@ -118,28 +122,56 @@ impl AccessQuery {
 impl Ledger {
     /// The accesses that `query` and its compiled `condition` want.
     pub fn accesses(&self, query: &AccessQuery, condition: &Condition) -> Result<AccessPage, StoreError> {
-        let from = query.since.map_or(vec![keys::ACCESS], |since| keys::access(since, ""));
-        let to = query.before.as_ref().map_or(vec![keys::ACCESS + 1], |(at, id)| keys::access(*at, id));
         let (mut accesses, mut bytes) = (Vec::new(), 0);
         let limit = query.limit.min(PAGE);
-        let mut last: Option<Access> = None;
+        if limit == 0 {
+            return Ok(AccessPage { accesses, next: None });
+        }
+        let next = self.look_through(query, condition, |access| {
+            bytes += rows::encode(&access)?.len();
+            accesses.push(access);
+            let is_full = accesses.len() >= limit || bytes >= PAGE_BYTES;
+            Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        Ok(AccessPage { accesses, next })
+    }
+
+    /// Shows `each` the accesses that `query` and its compiled `condition` want, the newest first, of some thousands that
+    /// are looked at, whatever the query's limit is. Returns where to go on; none: there are no more.
+    pub fn scan(
+        &self,
+        query: &AccessQuery,
+        condition: &Condition,
+        mut each: impl FnMut(&Access),
+    ) -> Result<Option<AccessPlace>, StoreError> {
+        self.look_through(query, condition, |access| {
+            each(&access);
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    fn look_through(
+        &self,
+        query: &AccessQuery,
+        condition: &Condition,
+        mut each: impl FnMut(Access) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<Option<AccessPlace>, StoreError> {
+        let from = query.since.map_or(vec![keys::ACCESS], |since| keys::access(since, ""));
+        let to = query.before.as_ref().map_or(vec![keys::ACCESS + 1], |(at, id)| keys::access(*at, id));
+        let (mut last, mut is_enough) = (None, false);
         for (looked_at, row) in self.kv.range(&from, &to).rev().enumerate() {
-            if accesses.len() >= limit || looked_at >= LOOKED_AT || bytes >= PAGE_BYTES {
-                let next = last.map(|access| (access.time, access.identity().to_owned()));
-                return Ok(AccessPage { accesses, next });
+            if is_enough || looked_at >= LOOKED_AT {
+                return Ok(last);
             }
             let (key, value) = row?;
             if key == to {
                 continue;
             }
             let access = pack::unpack(&key, &value)?;
-            if condition.matches(&access) {
-                bytes += rows::encode(&access)?.len();
-                accesses.push(access.clone());
-            }
-            last = Some(access);
+            last = Some((access.time, access.identity().to_owned()));
+            is_enough = condition.matches(&access) && each(access)?.is_break();
         }
-        Ok(AccessPage { accesses, next: None })
+        Ok(None)
     }
 
     /// The alerts that `query` wants, and where each stands.

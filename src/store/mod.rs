@@ -48,7 +48,7 @@ pub use intake::Taken;
 pub use keeper::{Home, Keeper};
 pub use kv::is_in_use;
 pub use ledger::{Ledger, LedgerSettings, Recipient};
-pub use lists::{AccessPage, AccessQuery, AlertPage, AlertQuery, Resend, Resent, ResentAlert};
+pub use lists::{AccessPage, AccessPlace, AccessQuery, AlertPage, AlertQuery, Resend, Resent, ResentAlert};
 pub use news::Past;
 pub use outbox::{Delivery, Next, Settlement};
 pub use overview::{OpenIncident, OutboxStanding, Overview, SourceStanding};
