@@ -6,6 +6,7 @@ use super::ask::Office;
 use super::exit::Exit;
 use super::table::{Format, Place, csv};
 use super::{Args, glob, load, print};
+use crate::config::{Config, did_you_mean};
 use crate::daemon::{Answer, Ask};
 use crate::model::{Access, Outcome, WallTime};
 use crate::store::AccessQuery;
@@ -28,6 +29,9 @@ pub(super) struct Options {
     /// Only those that ended so
     #[arg(long, value_enum, value_name = "OUTCOME")]
     outcome: Option<Ended>,
+    /// Only those that this rule is about
+    #[arg(long, value_name = "RULE")]
+    rule: Option<String>,
     /// How many at most, the newest
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
@@ -63,6 +67,9 @@ impl Ended {
 /// Lists accesses.
 pub(super) fn accesses(args: &Args, options: &Options) -> Result<Exit, Exit> {
     let config = load(args.config.as_deref())?;
+    if let Some(rule) = &options.rule {
+        is_known(rule, &config)?;
+    }
     let found = found(&mut Office::of(&config), options)?;
     print(|out| match options.format {
         Format::Json => found.iter().try_for_each(|access| writeln!(out, "{}", serde_json::to_string(access)?)),
@@ -79,13 +86,24 @@ pub(super) fn accesses(args: &Args, options: &Options) -> Result<Exit, Exit> {
     })
 }
 
+/// Whether there is a rule of that name; if not, that is told.
+fn is_known(rule: &str, config: &Config) -> Result<(), Exit> {
+    let names = || config.rules.iter().map(|rule| rule.name.as_str());
+    if names().any(|name| name == rule) {
+        return Ok(());
+    }
+    eprintln!("secretwatch: there is no rule {rule:?}{}", did_you_mean(rule, names()));
+    Err(Exit::Usage)
+}
+
 fn found(office: &mut Office<'_>, options: &Options) -> Result<Vec<Access>, Exit> {
-    let Options { since, secrets, principals, outcome, limit, .. } = options;
+    let Options { since, secrets, principals, outcome, rule, limit, .. } = options;
     let mut query = AccessQuery {
         since: since.map(|since| WallTime::now().minus(since).second()),
         secrets: secrets.clone(),
         principals: principals.clone(),
         outcome: outcome.and_then(Ended::outcome),
+        rule: rule.clone(),
         before: None,
         limit: *limit,
     };

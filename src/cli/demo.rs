@@ -1,5 +1,6 @@
 //! `secretwatch demo`: the ordinary daemon, against an account of straw in the same process.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -15,13 +16,19 @@ use crate::aws::Aws;
 use crate::config::{self, Config, Environment};
 use crate::daemon::{self, Outside};
 use crate::demo::{self, Demo, Message};
+use crate::model::Alert;
 
 const OPENING: &str = "\
 A simulated AWS account is running in this process, and secretwatch is watching it.
 Its events become visible as late as in life, only sixty times sooner, and the
-quota is AWS's own. Applications are reading their secrets; that is an ordinary
-day. In a few seconds somebody will list the secrets and read twenty of them.
-What a topic's subscribers are sent is printed here. Ctrl-C ends it.
+quota is AWS's own. Behind it lies an ordinary day: applications have read their
+secrets. In a few seconds somebody will list the secrets and read twenty of them.
+Look at the page, and watch it happen there; what is mailed is printed here, too.
+";
+
+const CLOSING: &str = "\
+That was the attack. Life goes on, and the incidents stay open for a while; each
+time there is news of them, there is one more mail.
 ";
 
 /// Where the page is, if that is free; otherwise wherever something is.
@@ -43,8 +50,8 @@ async fn play(format: Format, stop: CancellationToken) -> Result<Exit, Exit> {
     let folder = tempfile::tempdir().map_err(told)?;
     let demo = demo::start().await.map_err(told)?;
     let config = configuration(&demo, folder.path(), format)?;
-    let page = config.status.as_ref().map_or(String::new(), |it| format!("The page: http://{}/\n", it.listen));
-    if format == Format::Text && writeln!(std::io::stdout(), "{OPENING}{page}").is_err() {
+    let page = config.status.as_ref().map_or("there is none".to_owned(), |it| format!("http://{}/", it.listen));
+    if format == Format::Text && writeln!(std::io::stdout(), "The page: {page}\n\n{OPENING}").is_err() {
         // Nobody reads, and that is all that it is for.
         return Ok(Exit::Done);
     }
@@ -52,7 +59,7 @@ async fn play(format: Format, stop: CancellationToken) -> Result<Exit, Exit> {
         let (demo, stop) = (demo.clone(), stop.clone());
         async move { demo.play(stop).await }
     });
-    let mails = tokio::spawn(print_mails(demo.clone(), format));
+    let mails = tokio::spawn(print_messages(demo.clone(), format, page));
     let ended = daemon::run(&config, &Outside::machine(aws(&demo).await), stop).await;
     mails.abort();
     story.abort();
@@ -91,25 +98,55 @@ async fn aws(demo: &Demo) -> Aws {
     Aws::from_loader(loader).await
 }
 
-/// Prints what the topic's subscribers are sent, as it is published.
-async fn print_mails(demo: Demo, format: Format) {
+/// Prints what the topics' subscribers are sent, as it is published. What a program gets comes after the mail about the
+/// same alert, and the first time with where to look now that all has been seen.
+async fn print_messages(demo: Demo, format: Format, page: String) {
+    let (mut for_programs, mut mailed) = (Vec::<Message>::new(), BTreeSet::new());
+    let mut closing = Some(format!("{CLOSING}The page: {page}\nCtrl-C ends the demonstration.\n"));
     for seen in 0.. {
         let message = demo.account.message_after(seen).await;
-        if print_mail(&message, format).is_err() {
+        let is_for_programs = message.topic_arn == demo.program_topic_arn;
+        let printed = match (format, is_for_programs) {
+            (Format::Json, true) => Ok(()),
+            (Format::Json, false) => print_line(&message.body),
+            (Format::Text, true) => {
+                for_programs.push(message);
+                Ok(())
+            }
+            (Format::Text, false) => {
+                mailed.insert(alert_id(&message));
+                print_mail(&message)
+            }
+        };
+        let (ready, waiting) = for_programs.into_iter().partition(|message| mailed.contains(&alert_id(message)));
+        for_programs = waiting;
+        let ready: Vec<Message> = ready;
+        let printed = printed.and_then(|()| ready.iter().try_for_each(|message| print_json(message, closing.take())));
+        if printed.is_err() {
             // Nobody reads any more.
             return;
         }
     }
 }
 
-fn print_mail(message: &Message, format: Format) -> std::io::Result<()> {
+fn alert_id(message: &Message) -> Option<String> {
+    message.attributes.get("id").cloned()
+}
+
+fn print_line(line: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    match (format, &message.subject) {
-        (Format::Text, Some(subject)) => {
-            writeln!(out, "── mail, {} ──\nSubject: {subject}\n\n{}\n", message.at, message.body)?
-        }
-        (Format::Text, None) => writeln!(out, "── mail, {} ──\n\n{}\n", message.at, message.body)?,
-        (Format::Json, _) => writeln!(out, "{}", message.body)?,
-    }
+    writeln!(out, "{line}")?;
     out.flush()
+}
+
+fn print_mail(message: &Message) -> std::io::Result<()> {
+    let subject = message.subject.as_ref().map(|subject| format!("Subject: {subject}\n")).unwrap_or_default();
+    print_line(&format!("── mail, {} ──\n{subject}\n{}\n", message.at, message.body))
+}
+
+/// An alert as programs get it.
+fn print_json(message: &Message, closing: Option<String>) -> std::io::Result<()> {
+    let alert: Alert = serde_json::from_str(&message.body)?;
+    let alert = serde_json::to_string_pretty(&alert)?;
+    print_line(&format!("── the same for a program, {} ──\n{alert}\n\n{}", message.at, closing.unwrap_or_default()))
 }

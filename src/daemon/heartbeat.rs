@@ -50,7 +50,7 @@ enum Answer {
 /// Whether all is well at `now` with a daemon that began at `began`. An alert may wait for `patience`; that is less
 /// than a source has where polls are far apart.
 fn judge(health: Health, began: WallTime, patience: Duration, now: WallTime) -> Answer {
-    let Health { stalest, slowest, stale_after } = health;
+    let Health { stalest, slowest, stale_after, .. } = health;
     let is_fresh = |row: &Staleness| !row.blind && row.read_through.is_some_and(|at| now.since(at) <= stale_after);
     match (stalest.filter(|row| !is_fresh(row)), slowest.filter(|row| now.since(row.queued) > patience)) {
         (Some(row), _) if row.blind || now.since(began) > stale_after => Answer::Unread(row),
@@ -142,7 +142,8 @@ impl Heartbeat {
         let mut due = Instant::now();
         let mut before: Option<Answer> = None;
         while !stop.is_cancelled() {
-            let health = keeper.run(|ledger| ledger.health()).await?;
+            let asked = clock.now();
+            let health = keeper.run(move |ledger| ledger.health(asked)).await?;
             let now = clock.now();
             // One that was ahead when this began must not make it begin for ever.
             began = began.min(now);
@@ -248,7 +249,8 @@ mod tests {
         let source = SourceId { account: "111122223333".to_owned(), region: "us-east-1".to_owned() };
         let stalest = Some(Staleness { source, read_through: read.map(ago), blind, why: None });
         let slowest = queued.map(|secs| Waiting { notifier: "hook".to_owned(), queued: ago(secs) });
-        match judge(Health { stalest, slowest, stale_after: STALE_AFTER }, ago(up_for), PATIENCE, now) {
+        let health = Health { stalest, slowest, stale_after: STALE_AFTER, ..Health::default() };
+        match judge(health, ago(up_for), PATIENCE, now) {
             Answer::Well => "well",
             Answer::Starting(_) => "starting",
             Answer::Unread(_) => "unread",

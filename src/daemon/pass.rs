@@ -31,7 +31,7 @@ use crate::config::Cadence;
 use crate::detect::Trouble;
 use crate::model::{EventTime, WallClock, WallTime, printable};
 use crate::notify::with_causes;
-use crate::store::{Keeper, Past, StoreError, Taken};
+use crate::store::{Asked, Keeper, Past, StoreError, Taken};
 use crate::trail::{
     Budget, Coverage, Density, Depth, PAGE_EVENTS, Pace, PlanSettings, Planned, Purpose, Query, Reading, SourceId,
     behind, floor, lost, overdue_recheck, plan,
@@ -499,8 +499,9 @@ impl Watch {
         let (id, read_through, failure) = (self.source.id.clone(), report.read_through, report.failure.clone());
         let (now, lateness) = (self.local.now(), self.settings.plan.lateness);
         let Report { requests, throttled, records, .. } = *report;
+        let asked = Asked { requests, throttled, failed: failure.is_some(), records };
         let suggested = self.keeper.run(move |ledger| {
-            ledger.count_pass(&id, requests, throttled, failure.is_some(), records);
+            ledger.count_pass(&id, asked, now);
             if read_through {
                 ledger.read_through(&id, started, now)?;
             } else if let Some(why) = failure {

@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::supervisor::sentence;
 use crate::model::{WallTime, printable};
+use crate::status::line;
 use crate::store::{
     AccessPage, AccessQuery, AlertPage, AlertQuery, Explanation, Hushed, Ledger, ResentAlert, Silence, StoreError,
 };
@@ -192,7 +192,7 @@ impl Ask {
         let answer = match self {
             Self::Explain { event_id } => Answer::Explanation(Box::new(ledger.explain(event_id, now)?)),
             Self::Health => {
-                let says = sentence(&ledger.health()?, ledger.sources().len(), now);
+                let says = line(&ledger.health(now)?, now);
                 Answer::Health(Condition { at_work: now.since(ledger.ticked()) <= STANDSTILL, says })
             }
             Self::Accesses(query) => match query.condition() {

@@ -214,8 +214,9 @@ impl Shift {
         tick(&self.keeper, &outside.clock, false).await?;
         supervisor.alive();
         if supervisor.listens() {
-            let health = self.keeper.run(|ledger| ledger.health()).await?;
-            supervisor.report(&health, self.sources(), outside.clock.now());
+            let now = outside.clock.now();
+            let health = self.keeper.run(move |ledger| ledger.health(now)).await?;
+            supervisor.report(&health, now);
         }
         Ok(())
     }

@@ -13,7 +13,8 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 
 use crate::model::{WallTime, count, printable};
-use crate::store::{Health, Staleness};
+use crate::status::line;
+use crate::store::Health;
 
 /// Words that are sent within the time in which at least one is expected.
 const WORDS_IN_TIME: u32 = 3;
@@ -23,9 +24,6 @@ const SENTENCE_MAX: usize = 200;
 
 /// Said where a new configuration does not come into force.
 const REFUSED: &str = "the new configuration is wrong, the log says why, and the old one goes on";
-
-/// An alert that has waited for less is on its way.
-const ON_ITS_WAY: Duration = Duration::from_secs(60);
 
 /// Who waits for our word.
 #[derive(Clone, Debug, Default)]
@@ -98,8 +96,8 @@ impl Supervisor {
     }
 
     /// How it goes.
-    pub(super) fn report(&mut self, health: &Health, sources: usize, now: WallTime) {
-        let sentence = sentence(health, sources, now);
+    pub(super) fn report(&mut self, health: &Health, now: WallTime) {
+        let sentence = printable(&line(health, now), SENTENCE_MAX);
         self.sentence(if self.refused { format!("{REFUSED}; {sentence}") } else { sentence });
     }
 
@@ -134,73 +132,9 @@ impl Supervisor {
     }
 }
 
-/// How it goes with so many sources, the worst first. One line, whatever AWS has said.
-pub(super) fn sentence(health: &Health, sources: usize, now: WallTime) -> String {
-    let reading = match &health.stalest {
-        None => format!("watching {}", count(sources as u64, "source")),
-        Some(Staleness { source, blind: true, read_through, why }) => {
-            let since = read_through.map_or("the start".to_owned(), |at| at.second().to_string());
-            let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-            format!("blind: {source} has not been read through since {since}{why}")
-        }
-        Some(Staleness { source, why: Some(why), .. }) => format!("{source} was not read through: {why}"),
-        Some(Staleness { source, read_through: None, .. }) => format!("{source} is being read for the first time"),
-        Some(Staleness { read_through: Some(at), .. }) if sources == 1 => format!("read through at {}", at.second()),
-        Some(Staleness { read_through: Some(at), .. }) => {
-            format!("{} read through, the first of them at {}", count(sources as u64, "source"), at.second())
-        }
-    };
-    let waiting = health.slowest.as_ref().filter(|waiting| now.since(waiting.queued) > ON_ITS_WAY);
-    let waiting = waiting
-        .map(|waiting| format!("an alert has waited for {:?} since {}; ", waiting.notifier, waiting.queued.second()));
-    printable(&(waiting.unwrap_or_default() + &reading), SENTENCE_MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::Trouble;
-    use crate::store::Waiting;
-    use crate::trail::SourceId;
-
-    /// 2026-05-27T18:45:54Z.
-    const NOW: WallTime = WallTime(1_779_907_554_000);
-
-    #[track_caller]
-    fn check(sources: usize, read: Option<u64>, blind: bool, why: Option<Trouble>, queued: Option<u64>, said: &str) {
-        let ago = |secs| NOW.minus(Duration::from_secs(secs));
-        let source = SourceId { account: "self".to_owned(), region: "us-east-1".to_owned() };
-        let stalest = Some(Staleness { source, read_through: read.map(ago), blind, why });
-        let slowest = queued.map(|secs| Waiting { notifier: "chat".to_owned(), queued: ago(secs) });
-        let health = Health { stalest, slowest, stale_after: Duration::from_secs(900) };
-        assert_eq!(sentence(&health, sources, NOW), said);
-    }
-
-    #[test]
-    fn a_sentence_says_the_worst_first() {
-        let denied = || Some(Trouble::Denied("AccessDenied: no\nREADY=1".to_owned()));
-        check(1, None, false, None, None, "self/us-east-1 is being read for the first time");
-        check(1, Some(4), false, None, None, "read through at 2026-05-27T18:45:50Z");
-        check(3, Some(4), false, None, Some(5), "3 sources read through, the first of them at 2026-05-27T18:45:50Z");
-        let refused = "self/us-east-1 was not read through: AWS does not allow the lookup: AccessDenied: no?READY=1";
-        check(3, Some(64), false, denied(), None, refused);
-        let blind = "blind: self/us-east-1 has not been read through since 2026-05-27T17:45:54Z: AWS does not allow the \
-                     lookup: AccessDenied: no?READY=1";
-        check(3, Some(3600), true, denied(), None, blind);
-        check(3, None, true, None, None, "blind: self/us-east-1 has not been read through since the start");
-        let waiting =
-            "an alert has waited for \"chat\" since 2026-05-27T18:35:54Z; read through at 2026-05-27T18:45:50Z";
-        check(1, Some(4), false, None, Some(600), waiting);
-    }
-
-    #[test]
-    fn a_sentence_is_one_line_of_bounded_length() {
-        let endless = Trouble::Other("x\n".repeat(10_000));
-        let source = SourceId { account: "self".to_owned(), region: "us-east-1".to_owned() };
-        let stalest = Some(Staleness { source, read_through: None, blind: false, why: Some(endless) });
-        let said = sentence(&Health { stalest, slowest: None, stale_after: Duration::ZERO }, 1, NOW);
-        assert!(said.chars().count() <= SENTENCE_MAX + 1 && !said.contains('\n'), "{said}");
-    }
 
     #[test]
     fn nobody_is_told_nothing() {

@@ -26,6 +26,8 @@ pub struct Demo {
     pub access_key: AccessKey,
     /// Where alerts are published.
     pub topic_arn: String,
+    /// Where the worst of them are published once more, as JSON for programs.
+    pub program_topic_arn: String,
     /// The daemon's configuration, without `state_dir`: put that line in front of it.
     pub config_toml: String,
     seed: u64,
@@ -33,8 +35,11 @@ pub struct Demo {
     attack: WallTime,
 }
 
-/// How far back the story goes when the demonstration begins, and how far the configuration reads back.
+/// How far back the story goes when the demonstration begins.
 const PAST: Duration = Duration::from_secs(600);
+
+/// How long the day before it was, and how far the configuration reads back.
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// How long after [`start`] the attack begins.
 const QUIET: Duration = Duration::from_secs(8);
@@ -55,37 +60,44 @@ pub async fn start() -> std::io::Result<Demo> {
     }
     let topic_arn = account.add_topic("security-alerts");
     account.subscribe(&topic_arn, "email", "security@example.com", true);
+    let program_topic_arn = account.add_topic("security-events");
+    account.subscribe(&program_topic_arn, "sqs", "arn:aws:sqs:us-east-1:111122223333:security-events", true);
     Ok(Demo {
         url: account.url().to_owned(),
         access_key: account.register(Caller::role(&number, "secretwatch", "demo")),
-        config_toml: configuration(&topic_arn),
+        config_toml: configuration(&topic_arn, &program_topic_arn),
         attack: account.clock().now().plus(QUIET),
         account,
         region,
         topic_arn,
+        program_topic_arn,
         seed,
     })
 }
 
 impl Demo {
-    /// Lets ten minutes of an ordinary day have passed, then the attack begin and life go on, until `stop`.
+    /// Lets an ordinary day have passed, then the attack begin and life go on, until `stop`.
     pub async fn play(&self, stop: CancellationToken) {
         let number = self.topic_arn.split(':').nth(4).unwrap_or_default();
+        let morning = self.attack.minus(DAY);
+        for (offset, record) in traffic::day(number, self.seed, DAY.saturating_sub(PAST)) {
+            self.account.put(&record.at(morning.plus(offset).second()));
+        }
         let story = traffic::story(number, self.seed, PAST);
         traffic::play(&self.account, story, self.attack.minus(PAST), stop).await;
     }
 }
 
-fn configuration(topic_arn: &str) -> String {
+fn configuration(topic_arn: &str, program_topic_arn: &str) -> String {
     format!(
         r#"[poll]
 interval = "2s"
 lateness = "12s"
-backfill = "10m"
+backfill = "1d"
 requests_per_second = 1.8
 recheck = "2m"
 stale_after = "1m"
-retention = "1d"
+retention = "2d"
 
 [[rule]]
 name = "many-secrets-are-read"
@@ -98,6 +110,7 @@ window = "1m"
 group_by = ["principal"]
 hold = "1m"
 update_every = "10s"
+notify = ["security"]
 
 [[rule]]
 name = "canary-is-read"
@@ -114,6 +127,11 @@ hold = "1m"
 type = "sns"
 topic_arn = "{topic_arn}"
 format = "text"
+
+[notify.program]
+type = "sns"
+topic_arn = "{program_topic_arn}"
+format = "json"
 "#
     )
 }

@@ -87,6 +87,47 @@ pub async fn play(account: &Account, story: Story, start: WallTime, stop: Cancel
     }
 }
 
+/// The day before the story, sparsely: applications that keep what they have read for a while, more of them at noon than
+/// at night, and the small mishaps of any day.
+#[must_use]
+pub fn day(account: &str, seed: u64, length: Duration) -> Vec<(Duration, Record)> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut told = Vec::new();
+    for number in 0..APPLICATIONS.len() {
+        let mut at = Duration::from_secs(rng.u64(0..1_800));
+        while at < length {
+            told.push((at, application(account, number, &mut rng)));
+            let noon = (std::f64::consts::PI * at.as_secs_f64() / length.as_secs_f64()).sin();
+            at += Duration::from_secs_f64(rng.f64().mul_add(600.0, 900.0) / (1.0 + 3.0 * noon * noon));
+        }
+    }
+    let contractor = Caller::user(account, "contractor");
+    let clumsy = Record::read("prod/ledger/postgres").by(contractor).from("203.0.113.99").denied();
+    told.push((length * 2 / 5, clumsy));
+    let absent = Record::read("prod/search/opensaerch")
+        .failed("ResourceNotFoundException", "Secrets Manager can't find the specified secret.");
+    let developer = Caller::role(
+        account,
+        "aws-reserved/sso.amazonaws.com/AWSReservedSSO_Developer_0123456789abcdef",
+        "ada@example.com",
+    );
+    told.push((length * 3 / 5, absent.by(developer).from("203.0.113.20")));
+    told.sort_by_key(|(at, _)| *at);
+    told
+}
+
+/// One read of an application's own secret.
+fn application(account: &str, number: usize, rng: &mut fastrand::Rng) -> Record {
+    let (role, secret, _) = APPLICATIONS[number];
+    let host = rng.u8(10..14);
+    let caller = Caller::role(account, role, &format!("i-0{number}c0ffee{host}"));
+    Record::read(secret)
+        .by(caller)
+        .from(&format!("10.0.{number}.{host}"))
+        .through("vpce-0a1b2c3d4e5f60718")
+        .user_agent("aws-sdk-java/2.25.60 Linux/6.1 OpenJDK_64-Bit_Server_VM/21.0.3")
+}
+
 /// See [`story`]. It never ends.
 #[derive(Debug)]
 pub struct Story {
@@ -161,16 +202,9 @@ impl Story {
     }
 
     fn application(&mut self, number: usize, at: Duration) {
-        let (role, secret, every) = APPLICATIONS[number];
-        let host = self.rng.u8(10..14);
-        let caller = Caller::role(&self.account, role, &format!("i-0{number}c0ffee{host}"));
-        let record = Record::read(secret)
-            .by(caller)
-            .from(&format!("10.0.{number}.{host}"))
-            .through("vpce-0a1b2c3d4e5f60718")
-            .user_agent("aws-sdk-java/2.25.60 Linux/6.1 OpenJDK_64-Bit_Server_VM/21.0.3");
+        let record = application(&self.account, number, &mut self.rng);
         self.tell(at, record);
-        self.again(Actor::Application(number), at, every);
+        self.again(Actor::Application(number), at, APPLICATIONS[number].2);
     }
 
     fn pipeline(&mut self, at: Duration) {
@@ -278,6 +312,17 @@ mod tests {
                 assert_ne!(secret, CANARY);
             }
         }
+    }
+
+    #[test]
+    fn the_day_before_is_ordered_and_ordinary() {
+        let length = Duration::from_secs(86_400);
+        let day = day(ACCOUNT, 3, length);
+        assert!(day.is_sorted_by_key(|(at, _)| *at) && day.iter().all(|(at, _)| *at < length));
+        assert!((500..1_000).contains(&day.len()), "{}", day.len());
+        let within =
+            |hours: std::ops::Range<u64>| day.iter().filter(|(at, _)| hours.contains(&(at.as_secs() / 3_600))).count();
+        assert!(within(11..13) > 2 * within(0..2), "{} and {}", within(11..13), within(0..2));
     }
 
     #[test]

@@ -1,17 +1,28 @@
 //! How the daemon stands, for people and programs that look.
 //!
-//! A [`Status`] is one value; metrics, page and JSON are pure renderings of it. It is made when somebody looks, at most
-//! once a second, so that it is as new as the last pass and costs nothing while nobody does. Lists of accesses and alerts
-//! are asked of the store as well. [`Server`] is the only part that listens.
+//! A [`Status`] is one value; metrics, page and JSON are pure renderings of it, and so is the [`sentence`] that systemd
+//! and `secretwatch health` get. It is made when somebody looks, at most once a second, so that it is as new as the last
+//! pass and costs nothing while nobody does. What takes a look at many rows, lists and the chart, is asked of the store
+//! besides, in slices. [`Server`] is the only part that listens.
 
+mod api;
+mod chart;
+mod desk;
+mod door;
 mod metrics;
 mod page;
 mod server;
 
-use crate::model::{WallTime, count};
-use crate::store::{OutboxStanding, Overview, SourceStanding};
+use crate::model::{WallTime, count, printable};
+use crate::store::{Health, OutboxStanding, Overview, SourceStanding, Staleness};
 
 pub use server::{BadServer, Server};
+
+/// An alert that has waited for less is on its way.
+const ON_ITS_WAY: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Characters of what is said of the sources, and of what waits: AWS may say anything.
+const READING_MAX: usize = 200;
 
 /// How the daemon stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,34 +34,13 @@ pub struct Status {
 }
 
 impl Status {
-    /// How it goes, in a sentence or two, the worst first.
+    /// How it goes, the worst first.
     #[must_use]
     pub fn sentence(&self) -> String {
-        let Overview { sources, incidents, outboxes, .. } = &self.overview;
-        let blind = sources.iter().filter(|source| source.blind_since.is_some()).count() as u64;
-        let stale = sources.iter().filter(|source| !source.fresh).count() as u64;
-        let all = count(sources.len() as u64, "source");
-        let reading = match (blind, stale) {
-            (0, 0) if sources.len() == 1 => "Watching 1 source, which is fresh".to_owned(),
-            (0, 0) => format!("Watching {all}, all fresh"),
-            (0, stale) => format!("Watching {all}, of which {stale} not read through lately"),
-            (blind, _) => format!("Blind: {blind} of {all} cannot be read through"),
-        };
-        let open = match incidents.len() as u64 {
-            0 => "no incident is open".to_owned(),
-            1 => "1 incident is open".to_owned(),
-            many => format!("{many} incidents are open"),
-        };
-        let waiting: u64 = outboxes.iter().map(|outbox| outbox.waiting).sum();
+        let Overview { health, outboxes, at, .. } = &self.overview;
         let dead: u64 = outboxes.iter().map(|outbox| outbox.dead).sum();
-        let mut stuck = String::new();
-        if waiting > 0 {
-            stuck += &format!("; {} to be delivered", count(waiting, "alert"));
-        }
-        if dead > 0 {
-            stuck += &format!("; {} given up", count(dead, "alert"));
-        }
-        format!("{reading}; {open}{stuck}.")
+        let given_up = if dead > 0 { format!("; {} given up", count(dead, "alert")) } else { String::new() };
+        sentence(health, *at) + &given_up
     }
 
     /// Why it is not ready: what cannot be relied on.
@@ -69,6 +59,40 @@ impl Status {
     fn is_stuck(outbox: &OutboxStanding) -> bool {
         outbox.refused > 0 || outbox.dead > 0
     }
+}
+
+/// How it goes: whether all is read, what is open, and what waits; the worst first. One line of
+/// bounded length, without a full stop.
+#[must_use]
+pub fn sentence(health: &Health, now: WallTime) -> String {
+    let Health { sources, unfresh, blind, incidents, stalest, slowest, .. } = health;
+    let all = count(*sources, "source");
+    let reading = match stalest {
+        Some(Staleness { source, blind: true, read_through, why }) => {
+            let since = read_through.map_or("the start".to_owned(), |at| at.second().to_string());
+            let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            let of = if *sources == 1 { String::new() } else { format!(" in {blind} of {all}") };
+            format!("Blind{of}: {source} has not been read through since {since}{why}")
+        }
+        Some(Staleness { source, why: Some(why), .. }) => format!("{source} was not read through: {why}"),
+        Some(Staleness { source, read_through: None, .. }) => format!("{source} is being read for the first time"),
+        Some(_) if *unfresh > 0 => format!("{unfresh} of {all} not read through lately"),
+        _ if *sources == 1 => "Watching 1 source, which is fresh".to_owned(),
+        _ => format!("Watching {all}, all fresh"),
+    };
+    let waits = slowest.as_ref().filter(|waiting| now.since(waiting.queued) > ON_ITS_WAY);
+    let waits = waits.map(|it| format!("; an alert has waited for {:?} since {}", it.notifier, it.queued.second()));
+    let open = if *incidents == 0 { "no incident".to_owned() } else { count(*incidents, "incident") };
+    let waits = waits.unwrap_or_default();
+    format!("{}{}; {open} open", printable(&reading, READING_MAX), printable(&waits, READING_MAX))
+}
+
+/// The same for whoever sees nothing else, and may see it later: with the time at which all had been read through.
+#[must_use]
+pub fn line(health: &Health, now: WallTime) -> String {
+    let read = health.stalest.as_ref().filter(|it| !it.blind && it.why.is_none()).and_then(|it| it.read_through);
+    let read = read.map(|at| format!("; read through at {}", at.second())).unwrap_or_default();
+    sentence(health, now) + &read
 }
 
 #[cfg(test)]

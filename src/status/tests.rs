@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::page::{Filter, Lists};
+use super::api::AccessesAsked;
+use super::chart::Chart;
+use super::page::Page;
 use super::*;
+use crate::detect::Trouble;
 use crate::model::EventTime;
 use crate::model::fixture::{START, access};
-use crate::store::{OpenIncident, Tally};
+use crate::store::{AccessPage, Fullest, OpenIncident, RuleStanding, Tally, Waiting};
+use crate::trail::SourceId;
 
 fn now() -> WallTime {
     EventTime(START.0 + 60).wall()
@@ -23,6 +27,8 @@ fn source(region: &str) -> SourceStanding {
         trouble: None,
         behind_seconds: 7,
         visible_within_seconds: Some(180),
+        quota_used: None,
+        passes: Vec::new(),
     }
 }
 
@@ -47,6 +53,7 @@ fn status() -> Status {
     let overview = Overview {
         at: now(),
         ticked: now(),
+        health: Health { sources: 2, incidents: 1, ..Health::default() },
         sources: vec![source("us-east-1"), source("us-east-2")],
         incidents: vec![incident("r\"\\\n")],
         outboxes: vec![outbox("chat")],
@@ -57,22 +64,65 @@ fn status() -> Status {
     Status { began: now(), overview }
 }
 
+#[track_caller]
+fn says(sources: u64, read: Option<u64>, blind: bool, why: Option<Trouble>, queued: Option<u64>, said: &str) {
+    let ago = |secs| now().minus(Duration::from_secs(secs));
+    let source = SourceId { account: "self".to_owned(), region: "us-east-1".to_owned() };
+    let stalest = Some(Staleness { source, read_through: read.map(ago), blind, why });
+    let slowest = queued.map(|secs| Waiting { notifier: "chat".to_owned(), queued: ago(secs) });
+    let health = Health { sources, blind: blind.into(), stalest, slowest, ..Health::default() };
+    assert_eq!(line(&health, now()), said);
+}
+
 #[test]
-fn a_sentence_says_how_it_goes() {
+fn a_sentence_says_the_worst_first() {
+    let denied = || Some(Trouble::Denied("AccessDenied: no".to_owned()));
+    let at = |secs| now().minus(Duration::from_secs(secs)).second();
+    says(1, None, false, None, None, "self/us-east-1 is being read for the first time; no incident open");
+    let read = at(4);
+    let fresh = format!("Watching 1 source, which is fresh; no incident open; read through at {read}");
+    says(1, Some(4), false, None, None, &fresh);
+    let fresh = format!("Watching 3 sources, all fresh; no incident open; read through at {read}");
+    says(3, Some(4), false, None, Some(5), &fresh);
+    let refused =
+        "self/us-east-1 was not read through: AWS does not allow the lookup: AccessDenied: no; no incident open";
+    says(3, Some(64), false, denied(), None, refused);
+    let since = at(3600);
+    let blind = format!(
+        "Blind: self/us-east-1 has not been read through since {since}: AWS does not allow the lookup: AccessDenied: no; no \
+         incident open"
+    );
+    says(1, Some(3600), true, denied(), None, &blind);
+    let blind = "Blind in 1 of 3 sources: self/us-east-1 has not been read through since the start; no incident open";
+    says(3, None, true, None, None, blind);
+    let queued = at(600);
+    let waiting = format!(
+        "Watching 1 source, which is fresh; an alert has waited for \"chat\" since {queued}; no incident open; read through \
+         at {read}"
+    );
+    says(1, Some(4), false, None, Some(600), &waiting);
+}
+
+#[test]
+fn a_sentence_is_one_line_of_bounded_length() {
+    let endless = Trouble::Other("x\n".repeat(10_000));
+    let source = SourceId { account: "self".to_owned(), region: "us-east-1".to_owned() };
+    let stalest = Some(Staleness { source, read_through: None, blind: false, why: Some(endless) });
+    let said = sentence(&Health { stalest, ..Health::default() }, now());
+    assert!(said.chars().count() < 250 && !said.contains('\n'), "{said}");
+}
+
+#[test]
+fn a_status_says_what_cannot_be_relied_on() {
     let mut status = status();
-    assert_eq!(status.sentence(), "Watching 2 sources, all fresh; 1 incident is open.");
+    assert_eq!(status.sentence(), "Watching 2 sources, all fresh; 1 incident open");
     assert_eq!(status.objections(), [] as [&str; 0]);
-    status.overview.incidents.clear();
-    status.overview.outboxes[0].waiting = 2;
     status.overview.outboxes[0].dead = 1;
+    assert_eq!(status.sentence(), "Watching 2 sources, all fresh; 1 incident open; 1 alert given up");
     status.overview.sources[0].fresh = false;
-    let expected = "Watching 2 sources, of which 1 not read through lately; no incident is open; 2 alerts to be delivered; \
-                    1 alert given up.";
-    assert_eq!(status.sentence(), expected);
     assert_eq!(status.objections(), ["prod/us-east-1 was not read through lately"]);
     status.overview.sources[0].blind_since = Some(now());
     status.overview.sources[0].trouble = Some("denied".to_owned());
-    assert!(status.sentence().starts_with("Blind: 1 of 2 sources cannot be read through;"));
     assert_eq!(status.objections(), ["prod/us-east-1 is blind: denied"]);
 }
 
@@ -112,6 +162,36 @@ fn metrics_have_the_names_of_the_interface() {
     }
 }
 
+fn rendered(status: &Status, accesses: Vec<crate::model::Access>, asked: AccessesAsked) -> String {
+    let mut chart = Chart::until(now());
+    accesses.iter().for_each(|access| chart.note(access));
+    let group = BTreeMap::from([("principal".to_owned(), Some("<b>".to_owned()))]);
+    let rule = RuleStanding {
+        rule: "<i>rule</i>".to_owned(),
+        severity: crate::model::Severity::High,
+        description: None,
+        statistic: "distinct secret".to_owned(),
+        threshold: 10,
+        window_seconds: 3600,
+        group_by: vec!["principal"],
+        open: 1,
+        fullest: Some(Fullest { value: 3, end: START, group }),
+        cut_short: false,
+    };
+    let page = Page {
+        status,
+        now: now(),
+        rules: &[rule],
+        chart: &chart,
+        fired: Vec::new(),
+        accesses: AccessPage { accesses, next: Some((START, "an id".to_owned())) },
+        alerts: Vec::new(),
+        asked,
+        trouble: None,
+    };
+    page.render().unwrap()
+}
+
 #[test]
 fn nothing_from_a_record_is_markup_on_the_page() {
     let mut hostile = access(0);
@@ -119,17 +199,35 @@ fn nothing_from_a_record_is_markup_on_the_page() {
     hostile.secret.as_mut().unwrap().name = script.to_owned();
     hostile.principal.name = Some(script.to_owned());
     hostile.source_ip = Some(script.to_owned());
-    let filter = Filter { secret: script.to_owned(), ..Filter::default() };
-    let lists = Lists {
-        charted: vec![hostile.clone()],
-        all_charted: true,
-        accesses: vec![hostile],
-        alerts: Vec::new(),
-        filter,
-    };
-    let page = page::render(&status(), &lists, now()).unwrap();
+    let asked = AccessesAsked { secret: Some(script.to_owned()), ..AccessesAsked::default() };
+    let page = rendered(&status(), vec![hostile], asked);
     assert!(!page.contains("<script>alert") && !page.contains("' onload") && !page.contains("\" onload"), "{page}");
+    assert!(!page.contains("<b>") && !page.contains("<i>"), "{page}");
     assert!(page.contains("&lt;script&gt;alert(1)"));
-    assert_eq!(page.matches("<rect class=\"success\"").count(), 1);
-    assert!(page.contains("Watching 2 sources, all fresh; 1 incident is open."));
+    assert!(page.contains("Watching 2 sources, all fresh; 1 incident open"));
+}
+
+#[test]
+fn a_page_shows_rules_and_keeps_its_filter_where_it_goes_on() {
+    let asked =
+        AccessesAsked { secret: Some("prod/*&x".to_owned()), outcome: Some(String::new()), ..AccessesAsked::default() };
+    let page = rendered(&status(), vec![access(0)], asked);
+    assert!(
+        page.contains("10 different secrets within 1 hour, for each principal") && page.contains("3 of 10"),
+        "{page}"
+    );
+    let older = page.split("href=\"").find(|it| it.contains("before=")).unwrap();
+    let older = older.split('"').next().unwrap();
+    assert!(older.contains("secret=prod%2F*%26x") && !older.contains("outcome"), "{older}");
+}
+
+#[test]
+fn five_hundred_sources_are_shown_with_what_is_wrong_first() {
+    let mut status = status();
+    status.overview.sources = (0..500).map(|number| source(&format!("region-{number}"))).collect();
+    status.overview.sources[321].fresh = false;
+    let page = rendered(&status, Vec::new(), AccessesAsked::default());
+    assert!(page.contains("Sources: 499 of 500 fresh") && page.contains("<summary>460 more</summary>"));
+    assert!(page.find("region-321").unwrap() < page.find("region-0<").unwrap());
+    assert!(page.len() < 300_000, "{} bytes", page.len());
 }

@@ -19,6 +19,7 @@ mod words;
 use std::collections::BTreeSet;
 
 pub(super) use self::telling::Heads;
+pub(super) use self::window::fullest;
 use super::explanation::{
     Basis, Copied, EXPLANATION, Explanation, FeedSight, Finding, Kept, Known, SourceSight, Unread, Watched,
 };

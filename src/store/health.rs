@@ -15,8 +15,16 @@ use crate::model::WallTime;
 use crate::trail::SourceId;
 
 /// The worst of each kind.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Health {
+    /// How many sources are read.
+    pub sources: u64,
+    /// How many of them were not read through within [`stale_after`](Self::stale_after), blind ones included.
+    pub unfresh: u64,
+    /// How many are blind.
+    pub blind: u64,
+    /// How many incidents are open.
+    pub incidents: u64,
     /// The source that has not been read through for longest; a blind one before all others.
     pub stalest: Option<Staleness>,
     /// The delivery that has waited for longest. Dead letters wait for nothing.
@@ -54,8 +62,14 @@ impl Ledger {
         self.ticked
     }
 
-    /// How well the work goes.
-    pub fn health(&self) -> Result<Health, StoreError> {
+    /// Whether `source` was read through within `stale_after`.
+    pub(super) fn is_fresh(&self, source: &SourceRow, now: WallTime) -> bool {
+        let is_within = |at: WallTime| now.since(at) <= self.settings.stale_after;
+        source.blind.is_none() && source.read_through.is_some_and(is_within)
+    }
+
+    /// How well the work goes at `now`.
+    pub fn health(&self, now: WallTime) -> Result<Health, StoreError> {
         // False comes before true, and none before any time.
         let urgency = |row: &SourceRow| (row.blind.is_none(), row.read_through);
         let stalest = self.sources.iter().min_by_key(|(_, row)| urgency(row)).map(|(source, row)| Staleness {
@@ -73,6 +87,15 @@ impl Ledger {
                 slowest = Some(Waiting { notifier: recipient.name.clone(), queued });
             }
         }
-        Ok(Health { stalest, slowest, stale_after: self.settings.stale_after })
+        let of_them = |is: &dyn Fn(&SourceRow) -> bool| self.sources.values().filter(|row| is(row)).count() as u64;
+        Ok(Health {
+            sources: self.sources.len() as u64,
+            unfresh: of_them(&|row| !self.is_fresh(row, now)),
+            blind: of_them(&|row| row.blind.is_some()),
+            incidents: self.open.len() as u64,
+            stalest,
+            slowest,
+            stale_after: self.settings.stale_after,
+        })
     }
 }

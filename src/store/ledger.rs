@@ -254,6 +254,7 @@ impl Ledger {
         counts
     }
 
+    /// Writes `row` together with `writes`.
     pub(super) fn write_source(
         &mut self,
         source: &SourceId,

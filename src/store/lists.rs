@@ -41,6 +41,8 @@ pub struct AccessQuery {
     pub principals: Vec<String>,
     /// How they ended; none: anyhow.
     pub outcome: Option<Outcome>,
+    /// Only those that the rule of this name is about; none at all, if there is no such rule.
+    pub rule: Option<String>,
     /// Only those before this one, which a page has named.
     pub before: Option<AccessPlace>,
     /// How many at most.
@@ -159,6 +161,12 @@ impl Ledger {
         let from = query.since.map_or(vec![keys::ACCESS], |since| keys::access(since, ""));
         let to = query.before.as_ref().map_or(vec![keys::ACCESS + 1], |(at, id)| keys::access(*at, id));
         let (mut last, mut is_enough) = (None, false);
+        let rule = query.rule.as_ref().map(|name| self.rules.iter().find(|active| active.rule.name == *name));
+        let is_meant = |access: &Access| match &rule {
+            None => true,
+            Some(None) => false,
+            Some(Some(active)) => !access.own && active.rule.matches(access) && active.rule.share(access).is_some(),
+        };
         for (looked_at, row) in self.kv.range(&from, &to).rev().enumerate() {
             if is_enough || looked_at >= LOOKED_AT {
                 return Ok(last);
@@ -169,7 +177,7 @@ impl Ledger {
             }
             let access = pack::unpack(&key, &value)?;
             last = Some((access.time, access.identity().to_owned()));
-            is_enough = condition.matches(&access) && each(access)?.is_break();
+            is_enough = condition.matches(&access) && is_meant(&access) && each(access)?.is_break();
         }
         Ok(None)
     }

@@ -35,6 +35,7 @@ mod sources;
 mod survey;
 mod tally;
 mod view;
+mod windows;
 
 pub use error::StoreError;
 pub use explain::MAX_EVENT_ID;
@@ -58,5 +59,6 @@ pub use rows::{AlertRow, AllowanceRow, Blindness, DeliveryRow, FateRow, RuleRow,
 pub use silences::{Hushed, Silence};
 pub use simulated::{SimulatedDisk, Stroke, Struck};
 pub use survey::{Damage, Survey, TableSize, survey};
-pub use tally::Tally;
+pub use tally::{Asked, Pass, Tally};
 pub use view::View;
+pub use windows::{Fullest, RuleStanding};

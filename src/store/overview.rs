@@ -4,21 +4,24 @@
 //! walked over. Dead letters and the size on disk take a walk through everything that was delivered, so they are as old
 //! as [`RECOUNTED`] at most.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use memchr::memmem;
 use serde::Serialize;
 
 use super::ledger::{Ledger, Troubles};
-use super::rows::{self, DeliveryRow};
-use super::tally::Tally;
-use super::{StoreError, keys};
+use super::rows::{self, DeliveryRow, SourceRow};
+use super::tally::{Pass, Tally};
+use super::{Health, StoreError, keys};
 use crate::model::{EventTime, WallTime};
 use crate::trail::SourceId;
 
 /// How old what takes a walk may be.
 const RECOUNTED: Duration = Duration::from_secs(60);
+
+/// Requests a second that AWS answers for one account and Region.
+const QUOTA: f64 = 2.0;
 
 /// How everything stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +30,8 @@ pub struct Overview {
     pub at: WallTime,
     /// When the daemon's loop last turned.
     pub ticked: WallTime,
+    /// The worst of it.
+    pub health: Health,
     /// Every source, in order.
     pub sources: Vec<SourceStanding>,
     /// Incidents that are open, the latest first.
@@ -42,7 +47,7 @@ pub struct Overview {
 }
 
 /// How a source stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SourceStanding {
     /// Its account, as configured.
     pub account: String,
@@ -60,6 +65,10 @@ pub struct SourceStanding {
     pub behind_seconds: u64,
     /// Half of its events became visible within so many seconds, if that is known.
     pub visible_within_seconds: Option<u64>,
+    /// The part of AWS's quota that its last passes have taken, from 0 to 1; none before the second pass.
+    pub quota_used: Option<f64>,
+    /// Its last passes, the oldest first.
+    pub passes: Vec<Pass>,
 }
 
 /// An incident that is open.
@@ -123,6 +132,7 @@ impl Ledger {
         Ok(Overview {
             at: now,
             ticked: self.ticked,
+            health: self.health(now)?,
             sources,
             incidents,
             outboxes,
@@ -134,18 +144,19 @@ impl Ledger {
 
     fn source_standing(&self, id: &SourceId, now: WallTime) -> SourceStanding {
         let row = &self.sources[id];
-        let oldest = row.coverage.values().filter_map(|coverage| coverage.oldest_unread(now)).min();
         let median = row.visibility.quantile(0.5).filter(|median| *median != Duration::MAX);
-        let is_within = |at: WallTime| now.since(at) <= self.settings.stale_after;
+        let passes = self.tally.passes.get(id);
         SourceStanding {
             account: id.account.clone(),
             region: id.region.clone(),
             read_through: row.read_through,
             blind_since: row.blind.as_ref().map(|blind| blind.since),
-            fresh: row.blind.is_none() && row.read_through.is_some_and(is_within),
+            fresh: self.is_fresh(row, now),
             trouble: self.troubles.get(id).and_then(Troubles::present).map(ToString::to_string),
-            behind_seconds: oldest.map_or(0, |oldest| now.since(oldest.wall()).as_secs()),
+            behind_seconds: behind_seconds(row, now),
             visible_within_seconds: median.map(|median| median.as_secs()),
+            quota_used: passes.and_then(quota_used),
+            passes: passes.map(|passes| passes.iter().copied().collect()).unwrap_or_default(),
         }
     }
 
@@ -175,6 +186,20 @@ impl Ledger {
         }
         Ok(dead)
     }
+}
+
+/// The age of the oldest event time that has not been read.
+pub(super) fn behind_seconds(source: &SourceRow, now: WallTime) -> u64 {
+    let oldest = source.coverage.values().filter_map(|coverage| coverage.oldest_unread(now)).min();
+    oldest.map_or(0, |oldest| now.since(oldest.wall()).as_secs())
+}
+
+/// The part of AWS's quota that `passes` have taken. What the first has asked for came before the time that they span.
+fn quota_used(passes: &VecDeque<Pass>) -> Option<f64> {
+    let (first, last) = (passes.front()?, passes.back()?);
+    let seconds = last.ended.since(first.ended).as_secs_f64();
+    let requests: u32 = passes.iter().skip(1).map(|pass| pass.requests).sum();
+    (seconds > 0.0).then(|| (f64::from(requests) / (seconds * QUOTA)).min(1.0))
 }
 
 fn open_incident(incident: &crate::detect::Incident) -> OpenIncident {

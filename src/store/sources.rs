@@ -130,8 +130,6 @@ impl Ledger {
         self.write_source(source, row, Writes::default())
     }
 
-    /// Writes `row` together with `writes`.
-
     /// Whether this account is read in this Region.
     pub(super) fn is_source(&self, account: &str, region: &str) -> bool {
         self.sources.iter().any(|(id, row)| {

@@ -125,6 +125,22 @@ async fn the_demo_shows_an_alert_and_ends_when_asked() {
 }
 
 #[tokio::test]
+async fn the_demo_names_its_page_and_ends_its_story_with_a_mail_and_json() {
+    let folder = Folder::new();
+    let demo = Program::start(program(folder.path()).args(["demo"]));
+    demo.until_printed("the end of the story", |said| said.contains("Ctrl-C ends the demonstration.")).await;
+    demo.signal("INT");
+    let said = demo.ended().await.exits(0).stdout;
+    assert!(said.starts_with("The page: http://127.0.0.1:"), "{said}");
+    let [mail, alert] = [
+        "Subject: [critical] Secret prod/canary/root-credentials was read",
+        "\"rule\": {\n    \"name\": \"canary-is-read\"",
+    ]
+    .map(|words| said.find(words).unwrap_or_else(|| panic!("no {words} in\n{said}")));
+    assert!(mail < alert, "{said}");
+}
+
+#[tokio::test]
 async fn help_version_completions_and_manual() {
     let folder = Folder::new();
     for (arguments, words) in [

@@ -50,6 +50,8 @@ async fn accesses_are_listed_the_newest_first_and_by_what_one_asks_for() {
         (&["--principal", "*role/apps/checkout"], vec![&by_role]),
         (&["--outcome", "denied"], vec![&denied]),
         (&["--outcome", "failed"], vec![]),
+        (&["--rule", "read"], vec![&denied, &by_role, &first]),
+        (&["--rule", "read", "--outcome", "denied"], vec![&denied]),
     ] {
         let found = objects(&rig, &[&["accesses"], arguments].concat()).await;
         assert_eq!(ids(&found), expected, "{arguments:?}");
@@ -66,6 +68,7 @@ async fn accesses_are_listed_the_newest_first_and_by_what_one_asks_for() {
     assert!(csv.starts_with("time,seen,event,outcome,") && csv.lines().count() == 5, "{csv}");
     run(&rig, &["accesses", "--secret", "none"]).await.exits(0).prints("no accesses");
     run(&rig, &["accesses", "--secret", "a[b"]).await.exits(64).says("--secret");
+    run(&rig, &["accesses", "--rule", "raed"]).await.exits(64).says("no rule \"raed\", did you mean \"read\"?");
 }
 
 #[tokio::test]

@@ -867,7 +867,7 @@ fn health_tells_of_the_source_and_the_notifier_that_are_worst() {
     let mut ledger = Ledger::in_memory(settings, now()).unwrap();
     let id = |account: &str| SourceId { account: account.to_owned(), region: source().region };
     let stalest = |ledger: &Ledger| {
-        let stalest = ledger.health().unwrap().stalest.unwrap();
+        let stalest = ledger.health(now()).unwrap().stalest.unwrap();
         (stalest.source.account, stalest.read_through, stalest.blind)
     };
 
@@ -881,7 +881,7 @@ fn health_tells_of_the_source_and_the_notifier_that_are_worst() {
     ledger.read_through(&id(accounts[2]), later(5), later(2000)).unwrap();
     assert_eq!(stalest(&ledger), (accounts[2].to_owned(), Some(later(2000)), true), "too slow to see");
 
-    let slowest = |ledger: &Ledger| ledger.health().unwrap().slowest.map(|row| (row.notifier, row.queued));
+    let slowest = |ledger: &Ledger| ledger.health(now()).unwrap().slowest.map(|row| (row.notifier, row.queued));
     let deliver = |ledger: &mut Ledger, notifier: &str, settlement: &Settlement| {
         let Next::Send(delivery) = ledger.next(notifier, later(9000), None).unwrap() else { panic!("nothing to send") };
         ledger.settle(&delivery, settlement).unwrap();
@@ -927,7 +927,7 @@ fn how_late_events_were_survives_a_restart() {
 
 #[test]
 fn an_answer_ends_what_stood_in_the_way_and_not_how_the_last_pass_ended() {
-    let why = |ledger: &Ledger| ledger.health().unwrap().stalest.and_then(|stalest| stalest.why);
+    let why = |ledger: &Ledger| ledger.health(now()).unwrap().stalest.and_then(|stalest| stalest.why);
     let (denied, throttled) = (Trouble::Denied("no".to_owned()), Trouble::Throttled { in_a_row: 2 });
     let mut ledger = ledger(vec![rule("r")]);
     ledger.not_read_through(&source(), denied.clone());

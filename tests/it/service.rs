@@ -61,7 +61,7 @@ async fn systemd_is_told_how_it_goes() {
     let systemd = Systemd::listens(&rig);
     let daemon = Systemd::starts(&rig);
     systemd.until(&daemon, "READY=1", 1).await;
-    systemd.until(&daemon, "STATUS=read through at 2", 1).await;
+    systemd.until(&daemon, "STATUS=Watching 1 source, which is fresh; no incident open; read through at 2", 1).await;
     systemd.until(&daemon, "WATCHDOG=1", 5).await;
     daemon.signal("TERM");
     daemon.ended().await.exits(0);
@@ -78,7 +78,7 @@ async fn health_is_asked_for_beside_the_daemon() {
     let daemon = rig.daemon();
     daemon.until_logged(" pass ").await;
     let well = health().ended().await.exits(0);
-    assert!(well.stdout.starts_with("read through at 2"), "{well}");
+    assert!(well.stdout.starts_with("Watching 1 source, which is fresh; "), "{well}");
     // A source that cannot be read is no reason for a restart.
     rig.account.inject(Injection::on("LookupEvents", Fault::denied()).until_lifted());
     daemon.until_logged("pass incomplete").await;
@@ -166,7 +166,7 @@ async fn a_bad_configuration_is_refused_and_the_old_one_goes_on() {
         systemd.until(&daemon, "READY=1", times).await;
     }
     systemd
-        .until(&daemon, "STATUS=the new configuration is wrong, the log says why, and the old one goes on; read", 1)
+        .until(&daemon, "STATUS=the new configuration is wrong, the log says why, and the old one goes on; Watching", 1)
         .await;
     std::fs::remove_file(rig.path("config.toml")).unwrap();
     daemon.signal("HUP");

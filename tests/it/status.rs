@@ -110,13 +110,21 @@ async fn page_metrics_and_json_say_what_was_read_and_told() {
 
     let page = shown.text("/?secret=prod/*").await;
     assert!(
-        page.contains("&lt;b&gt;db&lt;&#x2f;b&gt;") && page.contains("2 incidents are open") && !page.contains("<b>db"),
+        page.contains("&lt;b&gt;db&lt;&#x2f;b&gt;") && page.contains("2 incidents open") && !page.contains("<b>db"),
         "{page}"
     );
     assert!(!page.contains("<td>test&#x2f;key</td>"), "it is filtered");
     for path in ["/page.css", "/page.js"] {
         assert!(shown.text(path).await.len() > 100);
     }
+
+    let rules = shown.json("/api/v1/rules").await;
+    let (rule, fullest) = (&rules["rules"][0], &rules["rules"][0]["fullest"]);
+    assert_eq!((&rule["rule"], &rule["open"], &fullest["value"]), (&"read".into(), &2.into(), &1.into()));
+    let by_rule = shown.json("/api/v1/accesses?rule=read&outcome=denied").await;
+    assert_eq!(by_rule["accesses"].as_array().unwrap().len(), 1);
+    let source = &shown.json("/api/v1/status").await["sources"][0];
+    assert!(source["passes"][0]["requests"].as_u64().unwrap() > 0, "{source}");
 }
 
 #[tokio::test]
@@ -129,6 +137,8 @@ async fn what_is_asked_wrongly_is_refused_in_words() {
         ("/api/v1/accesses?secret=a%5Bb", StatusCode::BAD_REQUEST, "a[b"),
         ("/api/v1/accesses?before=x", StatusCode::BAD_REQUEST, "before: expected"),
         ("/api/v1/accesses?limit=-1", StatusCode::BAD_REQUEST, "limit"),
+        ("/api/v1/accesses?rule=odd", StatusCode::BAD_REQUEST, "rule: expected the name of a rule"),
+        ("/?outcome=odd", StatusCode::BAD_REQUEST, "<p class=\"bad\" role=\"alert\">outcome: expected success"),
         ("/api/v1/alerts?odd=1", StatusCode::BAD_REQUEST, "odd"),
     ] {
         let answer = shown.get(path).await;
@@ -176,7 +186,7 @@ async fn a_blind_daemon_lives_and_is_not_ready() {
     assert_eq!(shown.get("/readyz").await.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(shown.text("/healthz").await, "ok\n");
     assert!(shown.text("/metrics").await.contains("secretwatch_source_blind{account=\"self\",region=\"us-east-1\"} 1"));
-    assert!(shown.text("/").await.contains("Blind: 1 of 1 source cannot be read through"));
+    assert!(shown.text("/").await.contains("Blind: self&#x2f;us-east-1 has not been read through since the start"));
 }
 
 #[tokio::test]

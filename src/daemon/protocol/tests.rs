@@ -23,7 +23,10 @@ fn a_loop_that_hangs_is_not_at_work() {
         let mut ledger = ledger();
         ledger.tick(WallTime(1_000), false).unwrap();
         let says = Ask::Health.answer(&ledger, WallTime(1_000).plus(Duration::from_secs(secs))).unwrap();
-        assert_eq!(says, health(Condition { at_work: expected, says: "watching 0 sources".to_owned() }));
+        assert_eq!(
+            says,
+            health(Condition { at_work: expected, says: "Watching 0 sources, all fresh; no incident open".to_owned() })
+        );
     }
 }
 

@@ -7,10 +7,15 @@ use crate::detect::window::{Crossing, crossings};
 use crate::detect::{Entry, Rule, Statistic};
 use crate::model::{EventTime, Span};
 
-/// Of the windows that hold the second `at`, the one with the largest statistic, and of several the first. For a
-/// sequence that is the number of steps it holds. `entries` are complete for one window around `at`.
+/// Of the windows that hold the second `at`, the fullest. `entries` are complete for one window around `at`.
 pub(super) fn closest(rule: &Rule, entries: &[Entry], at: EventTime) -> Option<Crossing> {
-    let ends = [Span { from: at, to: at.plus(rule.window.saturating_sub(1)) }];
+    fullest(rule, entries, Span { from: at, to: at.plus(rule.window.saturating_sub(1)) })
+}
+
+/// Of the windows that end within `ends`, the one with the largest statistic, and of several the first. For a sequence
+/// that is the number of steps it holds. `entries` are complete from one window before on.
+pub(in crate::store) fn fullest(rule: &Rule, entries: &[Entry], ends: Span) -> Option<Crossing> {
+    let ends = [ends];
     if rule.steps.is_empty() {
         return largest(&Rule { threshold: 1, ..rule.clone() }, entries, &ends);
     }

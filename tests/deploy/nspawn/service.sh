@@ -37,7 +37,7 @@ inside systemctl enable --now --quiet account.service monitor.socket
 inside systemctl start "$unit"
 same "state after start" "active running" "$(shows "$unit" ActiveState) $(shows "$unit" SubState)"
 seen "started; start returned when it was ready"
-until_true "a status that says that it was read through" status_is 'read through at 20*Z'
+until_true "a status that says that it was read through" status_is 'Watching 1 source, which is fresh; *; read through at 20*Z'
 seen "status: $(shows "$unit" StatusText)"
 
 same "privileges" "1" "$(process NoNewPrivs)"
@@ -64,12 +64,12 @@ pid="$(shows "$unit" MainPID)"
 sed -i 's/interval = "1s"/interval = "2s"/' "$root/etc/secretwatch/config.toml"
 inside systemctl reload "$unit"
 until_true "the new configuration" journal_has "$unit" --grep 'hung up'
-until_true "a status after it" status_is 'read through at 20*Z'
+until_true "a status after it" status_is 'Watching 1 source, which is fresh; *; read through at 20*Z'
 cp "$root/etc/secretwatch/config.toml" "$folder/good.toml"
 echo 'intervall = "2s"' >> "$root/etc/secretwatch/config.toml"
 inside systemctl reload "$unit"
 until_true "a refusal" journal_has "$unit" PRIORITY=3 --grep 'the new configuration is refused'
-until_true "a status that says so" status_is 'the new configuration is wrong, * goes on; read through at 20*Z'
+until_true "a status that says so" status_is 'the new configuration is wrong, * goes on; Watching 1 source, which is fresh; *; read through at 20*Z'
 cp "$folder/good.toml" "$root/etc/secretwatch/config.toml"
 same "process after two reloads" "$pid active" "$(shows "$unit" MainPID) $(shows "$unit" ActiveState)"
 journal_has "$unit" PRIORITY=3 --grep 'config.toml:[0-9:]* .*intervall' || fail "the journal does not say what was wrong"
@@ -81,7 +81,7 @@ stopped=$SECONDS
 until_true "a restart by the watchdog" pid_is_not "$pid"
 same "restarts" "1" "$(shows "$unit" NRestarts)"
 seen "restarted $((SECONDS - stopped)) seconds after SIGSTOP, with WatchdogSec=6s"
-until_true "a status after the restart" status_is 'read through at 20*Z'
+until_true "a status after the restart" status_is 'Watching 1 source, which is fresh; *; read through at 20*Z'
 same "alerts" "$before" "$(alert_ids "$unit" | sort)"
 [[ "$(wc -l <<< "$before")" -ge 10 && -z "$(uniq --repeated <<< "$before")" ]] || fail "alerts: $before"
 seen "$(wc -l <<< "$before") alerts, each once"
