@@ -1,14 +1,17 @@
 //! The simulated AWS account as a process of its own, for clients that are not written in Rust.
 //!
 //! The first line of output is JSON: where it listens and what it holds. It runs until standard input closes, and then
-//! prints one more line: what was published to it, and whether its LookupEvents quota was strained.
+//! prints one more line: what was published to it, and whether its LookupEvents quota was strained. Meanwhile a line of
+//! input is an event that happens: `{"secret": "prod/db", "role": "apps/checkout", "ago": 60}`, where `session`, `agent`,
+//! `from` and `denied` can be said too; its id is printed. After `{"deny_lookups": true}` nobody may look.
 //!
 //! `cargo run --example account -- --events 1000 --port 0`
 
+use std::io::BufRead;
 use std::time::Duration;
 
 use clap::Parser;
-use secretwatch::demo::{AWS_QUOTA, Account, Caller, Lateness, Record, Settings};
+use secretwatch::demo::{AWS_QUOTA, Account, Caller, Fault, Injection, Lateness, Record, Settings};
 use serde_json::{Value, json};
 
 /// A simulated AWS account on loopback, until standard input closes.
@@ -75,7 +78,7 @@ async fn main() -> std::io::Result<()> {
             "role_arn": role, "external_id": "interop", "secrets": secrets, "events": events,
         })
     );
-    until_input_closes().await;
+    until_input_closes(&account, &number).await;
     println!("{}", summary(&account));
     account.stop().await;
     Ok(())
@@ -110,14 +113,37 @@ fn put(account: &Account, number: &str, index: i64, count: i64) -> Value {
 }
 
 /// Reads to the end of standard input on a thread of its own: that read cannot be cancelled, and nobody needs it to be.
-async fn until_input_closes() {
+async fn until_input_closes(account: &Account, number: &str) {
     let (closed, wait) = tokio::sync::oneshot::channel();
+    let (account, number) = (account.clone(), number.to_owned());
     std::thread::spawn(move || {
-        // Whether input ended well or with an error, it has ended.
-        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            match serde_json::from_str::<Value>(&line) {
+                Ok(said) => println!("{}", happen(&account, &number, &said)),
+                Err(error) => println!("{}", json!({ "error": error.to_string() })),
+            }
+        }
         let _ = closed.send(());
     });
     let _ = wait.await;
+}
+
+/// Lets happen what a line of input says.
+fn happen(account: &Account, number: &str, said: &Value) -> Value {
+    let text = |key: &str, otherwise: &str| said[key].as_str().unwrap_or(otherwise).to_owned();
+    if said["deny_lookups"] == true {
+        account.inject(Injection::on("LookupEvents", Fault::denied()).until_lifted());
+        return json!({});
+    }
+    let at = account.clock().now().second().minus(said["ago"].as_i64().unwrap_or(0));
+    let caller = Caller::role(number, &text("role", "apps/checkout"), &text("session", "i-0c0ffee"));
+    let record = Record::read(&text("secret", "prod/db"))
+        .by(caller)
+        .from(&text("from", "192.0.2.7"))
+        .user_agent(&text("agent", "aws-cli/2.17.32"))
+        .at(at)
+        .late_by(Duration::ZERO);
+    json!({ "id": account.put(&if said["denied"] == true { record.denied() } else { record }) })
 }
 
 fn summary(account: &Account) -> Value {

@@ -17,6 +17,8 @@ pub mod detect;
 
 pub mod store;
 
+pub mod report;
+
 pub mod notify;
 
 pub mod config;

@@ -8,11 +8,15 @@
 //!
 //! Without `--bench`, as `cargo test --benches` calls it, everything is small and only shows that it works.
 
+mod looks;
 #[path = "../../tests/it/rig/paused.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
 mod paused;
 mod process;
 mod rows;
+#[path = "../traffic/mod.rs"]
+#[expect(dead_code, reason = "other benches use more of it")]
+mod traffic;
 
 use std::process::ExitCode;
 

@@ -11,6 +11,9 @@ use secretwatch::demo::{Account, Settings};
 /// In which `/proc` counts processor time, whatever the kernel's own tick is.
 const TICK: Duration = Duration::from_millis(10);
 
+/// The state's folder.
+const STATE: &str = "state";
+
 /// Regions that an account is read in, where there are many sources.
 const REGIONS: [&str; 10] = [
     "us-east-1",
@@ -48,12 +51,16 @@ impl Stage {
         let account = Account::start(settings).await?;
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let topic = account.add_topic("security");
-        let mut text = format!("state_dir = {:?}\n[poll]\n{poll}\n", folder.path().join("state"));
+        let mut text = format!("state_dir = {:?}\n[poll]\n{poll}\n", folder.path().join(STATE));
         text += &accounts(sources);
         text += &format!("[notify.mail]\ntype = \"sns\"\ntopic_arn = \"{topic}\"\nformat = \"json\"\n");
         let stage = Self { account, folder };
         std::fs::write(stage.config(), text)?;
         Ok(stage)
+    }
+
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.folder.path().join(STATE)
     }
 
     fn config(&self) -> PathBuf {

@@ -10,17 +10,25 @@ use secretwatch::demo::{Answered, Lateness, Record, Settings};
 use secretwatch::model::{EventTime, WallTime};
 use secretwatch::trail::PAGE_EVENTS;
 
+use super::looks::looks;
 use super::paused::Paused;
 use super::process::{Stage, Usage, children};
 
-type Measured = Result<Vec<Figure>, Box<dyn Error>>;
+pub(crate) type Measured = Result<Vec<Figure>, Box<dyn Error>>;
 
 /// A name, and what measures it.
 type Row = (&'static str, fn(&Scale) -> Measured);
 
 /// Every row.
-pub(crate) const ROWS: [Row; 6] =
-    [("backlog", backlog), ("busy", busy), ("visible", visible), ("idle", idle), ("once", once), ("sources", sources)];
+pub(crate) const ROWS: [Row; 7] = [
+    ("backlog", backlog),
+    ("busy", busy),
+    ("visible", visible),
+    ("idle", idle),
+    ("once", once),
+    ("sources", sources),
+    ("looks", looks),
+];
 
 /// One figure beside its limit.
 pub(crate) struct Figure {
@@ -32,11 +40,16 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
-    fn new(what: impl Into<String>, limit: impl Into<String>, measured: impl Into<String>, passes: bool) -> Self {
+    pub(crate) fn new(
+        what: impl Into<String>,
+        limit: impl Into<String>,
+        measured: impl Into<String>,
+        passes: bool,
+    ) -> Self {
         Self { what: what.into(), limit: limit.into(), measured: measured.into(), passes: Some(passes) }
     }
 
-    fn told(what: impl Into<String>, measured: impl Into<String>) -> Self {
+    pub(crate) fn told(what: impl Into<String>, measured: impl Into<String>) -> Self {
         Self { what: what.into(), limit: String::new(), measured: measured.into(), passes: None }
     }
 }
@@ -46,9 +59,11 @@ pub(crate) struct Scale {
     backlog: i64,
     /// Of paused time, in seconds.
     hours: i64,
-    idle: Duration,
+    pub(crate) idle: Duration,
     runs: usize,
     sources: &'static [usize],
+    /// Accesses that are in the store when somebody looks.
+    pub(crate) shown: usize,
     /// Until many sources have come to rest, and how long they are watched then.
     rest: Duration,
     watch: Duration,
@@ -61,6 +76,7 @@ impl Scale {
         idle: Duration::from_secs(60),
         runs: 60,
         sources: &[1, 10, 100, 1_000, 10_000],
+        shown: 100_000,
         rest: Duration::from_secs(150),
         watch: Duration::from_secs(180),
     };
@@ -70,13 +86,14 @@ impl Scale {
         idle: Duration::from_secs(2),
         runs: 2,
         sources: &[1, 10],
+        shown: 200,
         rest: Duration::from_secs(2),
         watch: Duration::from_secs(2),
     };
 }
 
 /// How long the program may take for what is not measured.
-const PATIENCE: Duration = Duration::from_secs(600);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The program, HTTP and AWS's quota, in real time.
 fn backlog(scale: &Scale) -> Measured {
@@ -317,17 +334,17 @@ fn sources(scale: &Scale) -> Measured {
 }
 
 /// The figure at this percentile.
-fn at(figures: &mut [f64], percent: usize) -> f64 {
+pub(crate) fn at(figures: &mut [f64], percent: usize) -> f64 {
     figures.sort_unstable_by(f64::total_cmp);
     let last = figures.len().saturating_sub(1);
     figures.get((last * percent).div_ceil(100)).copied().unwrap_or(f64::NAN)
 }
 
-fn mib(bytes: u64) -> String {
+pub(crate) fn mib(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / 1_048_576.0)
 }
 
-fn in_real_time<T>(work: impl Future<Output = Result<T, Box<dyn Error>>>) -> Result<T, Box<dyn Error>> {
+pub(crate) fn in_real_time<T>(work: impl Future<Output = Result<T, Box<dyn Error>>>) -> Result<T, Box<dyn Error>> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(work)
 }
 

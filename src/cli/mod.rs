@@ -16,6 +16,7 @@ mod health;
 mod journal;
 mod log;
 mod replay;
+mod report;
 mod rules;
 mod run;
 mod silence;
@@ -114,6 +115,11 @@ enum Command {
     ///
     /// Asks the daemon, or looks at the store where none runs.
     Accesses(accesses::Options),
+    /// Say what happened in a stretch of time: totals, who read what, what is new, what was denied, incidents, blind times
+    ///
+    /// Every access that is kept is looked at, since what is new can only be told so. It works while the daemon runs and
+    /// when it does not.
+    Report(report::Options),
     /// List alerts, and where each stands with each notifier
     ///
     /// Asks the daemon, or looks at the store where none runs.
@@ -181,6 +187,7 @@ pub fn main() -> Exit {
         Some(Command::Rules { names, format }) => rules::rules(names, *format),
         Some(Command::Replay(options)) => replay::replay(&args, options),
         Some(Command::Accesses(options)) => accesses::accesses(&args, options),
+        Some(Command::Report(options)) => report::report(&args, options),
         Some(Command::Alerts(options)) => alerts::alerts(&args, options),
         Some(Command::TestAlert(options)) => test_alert::test_alert(&args, options),
         Some(Command::Drill(options)) => drill::drill(&args, options),

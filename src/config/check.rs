@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::allow::{AllowRead, allowances};
+use super::digest::digest;
 use super::doubts::{Whole, doubts};
 use super::duration::brief;
 use super::keys::{ACCOUNT, HEARTBEAT, POLL, ROOT, STATUS};
@@ -83,6 +84,7 @@ fn root(table: &Table<'_>, env: &Environment, complaints: &Complaints) -> Config
         now: env.now().second(),
     });
     let status = status(table);
+    let digest = digest(table, &made, &names, poll.retention, env);
     Config {
         state_dir: state_dir.unwrap_or_else(|| default_state_dir(env, complaints)),
         poll,
@@ -90,6 +92,7 @@ fn root(table: &Table<'_>, env: &Environment, complaints: &Complaints) -> Config
         rules: rules.into_iter().map(|read| read.rule).collect(),
         allowances: allowances.into_iter().map(|read| read.allowance).collect(),
         notifiers: made,
+        digest,
         heartbeat: heartbeat(table, env),
         status,
         warnings: Vec::new(),

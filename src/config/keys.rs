@@ -15,7 +15,7 @@ pub(super) struct Section {
 /// The top level.
 pub(super) const ROOT: Section = Section {
     prefix: "",
-    keys: &["state_dir", "use", "poll", "account", "rule", "allow", "notify", "heartbeat", "status"],
+    keys: &["state_dir", "use", "poll", "account", "rule", "allow", "notify", "digest", "heartbeat", "status"],
 };
 
 /// `[poll]`.
@@ -158,6 +158,9 @@ pub(super) const WEBHOOK_ONLY: &[&str] = &[
     "routing_key_env",
 ];
 
+/// `[digest]`.
+pub(super) const DIGEST: Section = Section { prefix: "digest.", keys: &["schedule", "since", "notify"] };
+
 /// `[heartbeat]`.
 pub(super) const HEARTBEAT: Section =
     Section { prefix: "heartbeat.", keys: &["url", "url_env", "url_file", "every", "timeout"] };
@@ -172,9 +175,10 @@ pub(super) const STATISTIC: Section = Section { prefix: "rule[].statistic.", key
 #[must_use]
 pub fn known_keys() -> Vec<String> {
     let of = |section: &'static Section| section.keys.iter().map(|key| format!("{}{key}", section.prefix));
-    let tables = ["poll", "account", "rule", "allow", "notify", "heartbeat", "status"];
+    let tables = ["poll", "account", "rule", "allow", "notify", "digest", "heartbeat", "status"];
     let top = of(&ROOT).filter(|key| !tables.contains(&key.as_str()));
-    top.chain([&POLL, &ACCOUNT, &RULE, &ALLOW, &NOTIFIER, &HEARTBEAT, &STATUS].into_iter().flat_map(of)).collect()
+    top.chain([&POLL, &ACCOUNT, &RULE, &ALLOW, &NOTIFIER, &DIGEST, &HEARTBEAT, &STATUS].into_iter().flat_map(of))
+        .collect()
 }
 
 /// The header of the table that has `key`, for a key that was written in the wrong one. Of several, the first: a key
@@ -186,6 +190,7 @@ pub(super) fn home_of(key: &str) -> Option<&'static str> {
         (&RULE, "[[rule]]"),
         (&ALLOW, "[[allow]]"),
         (&NOTIFIER, "[notify.NAME]"),
+        (&DIGEST, "[digest]"),
         (&HEARTBEAT, "[heartbeat]"),
         (&STATUS, "[status]"),
     ];

@@ -25,6 +25,7 @@ mod builtin;
 
 mod allow;
 
+mod digest;
 mod doubts;
 mod events;
 
@@ -54,7 +55,7 @@ pub use render::render;
 pub use rules::RECOMMENDED;
 pub(crate) use secrets::is_loopback;
 pub use settings::{
-    Account, Cadence, Config, Fallback, Heartbeat, Notifier, Poll, RoutingKey, SnsFormat, Status, Target, Webhook,
-    WebhookFormat,
+    Account, Cadence, Config, Digest, Fallback, Heartbeat, Notifier, Poll, RoutingKey, SnsFormat, Status, Target,
+    Webhook, WebhookFormat,
 };
 pub use template::{BadTemplate, MAX_TEMPLATE_BYTES, Template};

@@ -12,7 +12,9 @@ use reqwest::Url;
 use toml::Value;
 
 use super::duration::brief;
-use super::{Account, Cadence, Config, Heartbeat, Notifier, Poll, SnsFormat, Status, Target, Webhook, WebhookFormat};
+use super::{
+    Account, Cadence, Config, Digest, Heartbeat, Notifier, Poll, SnsFormat, Status, Target, Webhook, WebhookFormat,
+};
 use crate::detect::{Allowance, Condition, FirstSeen, Globs, GroupKey, Rule, Statistic, Step};
 use crate::model::Outcome;
 
@@ -48,6 +50,9 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
     }
     for each in config.notifiers.values() {
         notifier(out, each)?;
+    }
+    if let Some(each) = &config.digest {
+        digest(out, each)?;
     }
     if let Some(each) = &config.heartbeat {
         heartbeat(out, each)?;
@@ -219,6 +224,14 @@ fn url(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     let path = if url.path().len() > 1 || url.query().is_some() { HIDDEN } else { "" };
     format!("{}://{}{port}/{path}", url.scheme(), url.host_str().unwrap_or_default())
+}
+
+fn digest(out: &mut String, digest: &Digest) -> fmt::Result {
+    let Digest { schedule, since, notify } = digest;
+    writeln!(out, "\n[digest]")?;
+    pair(out, "schedule", schedule.as_str())?;
+    pair(out, "since", duration(*since))?;
+    pair(out, "notify", notify.clone())
 }
 
 fn heartbeat(out: &mut String, heartbeat: &Heartbeat) -> fmt::Result {

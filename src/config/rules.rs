@@ -251,7 +251,7 @@ pub(super) fn group_key(item: &Item<'_>) -> Option<GroupKey> {
 }
 
 /// A list of notifiers; an empty one means all of them, as everywhere.
-fn notify(item: &Item<'_>, notifiers: &[String]) -> Option<Vec<String>> {
+pub(super) fn notify(item: &Item<'_>, notifiers: &[String]) -> Option<Vec<String>> {
     let known = |item: &Item<'_>| {
         let name = item.text()?;
         if notifiers.contains(&name) {

@@ -26,6 +26,8 @@ pub struct Config {
     pub allowances: Vec<Allowance>,
     /// Where alerts go, by name.
     pub notifiers: BTreeMap<String, Notifier>,
+    /// A report that is sent by the calendar; none: none is.
+    pub digest: Option<Digest>,
     /// What is told, every so often, that all is well; none: nobody.
     pub heartbeat: Option<Heartbeat>,
     /// The status page; none: off.
@@ -255,6 +257,17 @@ impl std::fmt::Debug for Webhook {
         let mut shown = f.debug_struct("Webhook");
         shown.field("host", &host).field("format", &self.format).field("timeout", &self.timeout).finish_non_exhaustive()
     }
+}
+
+/// `[digest]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digest {
+    /// When: a cron expression with seconds, in UTC; checked.
+    pub schedule: String,
+    /// How long the time is that it is about.
+    pub since: Duration,
+    /// Names of the notifiers that get it, however mild it is.
+    pub notify: Vec<String>,
 }
 
 /// `[heartbeat]`: who notices when this daemon is silent.

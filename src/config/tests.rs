@@ -258,6 +258,33 @@ fn rules_that_are_wrong() {
 }
 
 #[test]
+fn digests() {
+    let topic = "[notify.mail]\ntype = \"sns\"\ntopic_arn = \"arn:aws:sns:us-east-1:111122223333:a\"\n";
+    let alarm = "[notify.alarm]\ntype = \"sns\"\ntopic_arn = \"arn:aws:sns:us-east-1:111122223333:b\"\nformat = \"cloudwatch-alarm\"\n";
+    let with = |digest: &str| format!("{topic}{alarm}[digest]\n{digest}");
+    wrong(&with("since = \"1d\""), "8:1: digest.schedule: missing; say when");
+    wrong(&with("schedule = \"* * * * *\""), "9:12: digest.schedule: expected a cron expression with seconds");
+    wrong(&with("schedule = \"0 0 8 30 2 *\""), "9:12: digest.schedule: never happens");
+    wrong(
+        &with("schedule = \"0 0 8 * * MON\"\nnotify = [\"mial\"]"),
+        "10:11: digest.notify[0]: there is no notifier \"mial\", did you mean \"mail\"?",
+    );
+    let alarming =
+        "10:10: digest.notify: \"alarm\" has the format \"cloudwatch-alarm\", which would make an alarm of a digest";
+    wrong(&with("schedule = \"0 0 8 * * MON\"\nnotify = [\"alarm\"]"), alarming);
+    wrong(&with("schedule = \"0 0 8 * * MON\"\nsince = \"1s\""), "10:9: digest.since: must be at least 1m");
+    let digest = right(&with("schedule = \"0 0 8 * * MON\"")).digest.expect("a digest");
+    assert_eq!((digest.since.as_secs(), digest.notify), (7 * 86_400, vec!["mail".to_owned()]));
+    let long = right(&with("schedule = \"0 0 8 * * MON\"\nsince = \"90d\""));
+    assert!(
+        long.warnings[0].to_string().contains("digest.since: warning: accesses are kept for 30d"),
+        "{}",
+        long.warnings[0]
+    );
+    assert!(right(topic).digest.is_none());
+}
+
+#[test]
 fn heartbeats() {
     let beat = |line: &str| format!("[heartbeat]\nurl = \"https://ping.example.com/x\"\n{line}");
     let missing = "heartbeat.url: missing; set url, url_env";

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{HEARTBEAT, NOTIFIER, POLL, ROOT, STATUS, Section, did_you_mean};
+use super::keys::{DIGEST, HEARTBEAT, NOTIFIER, POLL, ROOT, STATUS, Section, did_you_mean};
 use super::load::Environment;
 use super::problem::{Complaints, Origin};
 
@@ -214,11 +214,12 @@ impl Setting<'_> {
             ("account" | "rule" | "allow", _) => Err(format!(
                 "no variable sets a key of [[{section}]]; SECRETWATCH_CONFIG_TOML can hold a whole file as text"
             )),
-            ("poll" | "heartbeat" | "status" | "notify", None) => Err(format!(
+            ("poll" | "digest" | "heartbeat" | "status" | "notify", None) => Err(format!(
                 "{section} is a table; set its keys one by one, as in {PREFIX}{}__KEY",
                 section.to_uppercase()
             )),
             ("poll", Some(key)) => self.in_table("poll", &POLL, key),
+            ("digest", Some(key)) => self.in_table("digest", &DIGEST, key),
             ("heartbeat", Some(key)) => self.in_table("heartbeat", &HEARTBEAT, key),
             ("status", Some(key)) => self.in_table("status", &STATUS, key),
             ("notify", Some(rest)) => match rest.rsplit_once("__") {
@@ -260,7 +261,7 @@ impl Setting<'_> {
 }
 
 /// The sections whose keys variables can set.
-const SECTIONS: [&str; 4] = ["poll", "notify", "heartbeat", "status"];
+const SECTIONS: [&str; 5] = ["poll", "notify", "digest", "heartbeat", "status"];
 
 /// A notifier's name as it stands in a variable, in small letters.
 fn as_in_variable(name: &str) -> String {

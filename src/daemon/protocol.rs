@@ -16,7 +16,8 @@ use serde_json::{Map, Value};
 use crate::model::{WallTime, printable};
 use crate::status::line;
 use crate::store::{
-    AccessPage, AccessQuery, AlertPage, AlertQuery, Explanation, Hushed, Ledger, ResentAlert, Silence, StoreError,
+    AccessPage, AccessQuery, AlertPage, AlertQuery, Explanation, Hushed, IncidentPage, IncidentQuery, Ledger,
+    ResentAlert, Silence, StoreError, SumsPage,
 };
 
 /// The version of the protocol.
@@ -48,10 +49,14 @@ pub enum Ask {
     Alerts(AlertQuery),
     /// Which silences there are.
     Silences,
+    /// How many accesses there were, by who accessed what.
+    Sums(AccessQuery),
+    /// Which incidents there were.
+    Incidents(IncidentQuery),
 }
 
 /// The words for [`Ask`]'s variants.
-const ASKS: [&str; 5] = ["explain", "health", "accesses", "alerts", "silences"];
+const ASKS: [&str; 7] = ["explain", "health", "accesses", "alerts", "silences", "sums", "incidents"];
 
 /// What can be ordered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +114,10 @@ pub enum Answer {
     Alerts(AlertPage),
     /// To [`Ask::Silences`].
     Silences(Vec<Silence>),
+    /// To [`Ask::Sums`].
+    Sums(SumsPage),
+    /// To [`Ask::Incidents`].
+    Incidents(IncidentPage),
     /// To [`Order::Resend`]: what came of each; nothing of one that is not stored.
     Resent(Vec<ResentAlert>),
     /// To [`Order::Silence`] and [`Order::EndSilence`].
@@ -201,6 +210,11 @@ impl Ask {
             },
             Self::Alerts(query) => Answer::Alerts(ledger.alerts(query)?),
             Self::Silences => Answer::Silences(ledger.silences().cloned().collect()),
+            Self::Sums(query) => match query.condition() {
+                Ok(condition) => Answer::Sums(ledger.sums(query, &condition)?),
+                Err(error) => return Ok(Says::bad(error.to_string())),
+            },
+            Self::Incidents(query) => Answer::Incidents(ledger.incident_lines(query)?),
         };
         Ok(Says::Answer(answer))
     }

@@ -30,6 +30,8 @@ pub(super) enum Chore {
     Prune,
     /// Ask again which secrets there are.
     Inventory,
+    /// Send a digest.
+    Digest,
 }
 
 /// The calendar; it ends when this is dropped.
@@ -50,15 +52,14 @@ pub struct BadSchedule {
 }
 
 impl Calendar {
-    /// Starts the calendar; `poll` is the operator's own expression, if polls go by one.
-    pub(super) async fn start(poll: Option<&str>, chores: &mpsc::Sender<Chore>) -> Result<Self, BadSchedule> {
+    /// Starts the calendar, with the operator's `own` expressions besides.
+    pub(super) async fn start(own: &[(Chore, &str)], chores: &mpsc::Sender<Chore>) -> Result<Self, BadSchedule> {
         let failed = |chore, cron: &str| {
             let cron = cron.to_owned();
             move |source| BadSchedule { chore, cron, source }
         };
         let scheduler = JobScheduler::new().await.map_err(failed(Chore::Prune, PRUNE))?;
-        let polls = poll.map(|cron| (Chore::Poll, cron));
-        for (chore, cron) in polls.into_iter().chain([(Chore::Prune, PRUNE), (Chore::Inventory, INVENTORY)]) {
+        for (chore, cron) in own.iter().copied().chain([(Chore::Prune, PRUNE), (Chore::Inventory, INVENTORY)]) {
             let chores = chores.clone();
             let job = Job::new(cron, move |_, _| {
                 // A full queue holds this chore already; a closed one means that the daemon is going down.
@@ -71,7 +72,7 @@ impl Calendar {
         Ok(Self::Scheduler(scheduler))
     }
 
-    /// Prunes and lists secrets once an hour by tokio's time. There are no polls by the calendar here.
+    /// Prunes and lists secrets once an hour by tokio's time. There are no polls and no digests by the calendar here.
     pub(super) fn by_tokios_time(chores: &mpsc::Sender<Chore>) -> Self {
         let chores = chores.clone();
         Self::Task(tokio::spawn(async move {

@@ -16,14 +16,17 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use super::inquiry::Inquiry;
 use super::limits::{Limits, Polls};
 use super::outside::{Outside, Service};
 use super::pass::Watch;
+use super::protocol::Says;
 use super::reload::{Refused, Reloads};
 use super::schedule::{Calendar, Chore};
 use super::supervisor::Supervisor;
 use super::{Census, Fatal, Parts, Plant, finish, prune, tick};
-use crate::config::{Cadence, Config, LoadError};
+use crate::config::{Cadence, Config, Digest, LoadError};
+use crate::model::WallClock;
 use crate::store::{Keeper, StoreError};
 
 /// How often incidents and sources are looked at for what time alone brings.
@@ -38,6 +41,9 @@ const HANDOVER: Duration = Duration::from_secs(45);
 
 /// Two sources' polls begin this far apart at most.
 const FURTHEST_APART: Duration = Duration::from_millis(100);
+
+/// Lines of each list of a digest.
+const DIGEST_LINES: usize = 10;
 
 /// Chores that may wait; more of them are there already.
 const CHORES: usize = 8;
@@ -101,12 +107,15 @@ impl Shift {
             tasks.spawn(heartbeat.run(keeper.clone(), clock.clone(), stop.clone()));
         }
         let (errands, chores) = mpsc::channel(CHORES);
-        let cron = match &config.poll.cadence {
-            Cadence::Every(_) => None,
-            Cadence::Cron(cron) => Some(cron.as_str()),
-        };
+        let mut own = Vec::new();
+        if let Cadence::Cron(cron) = &config.poll.cadence {
+            own.push((Chore::Poll, cron.as_str()));
+        }
+        if let Some(digest) = &config.digest {
+            own.push((Chore::Digest, digest.schedule.as_str()));
+        }
         let calendar = match outside.disk {
-            None => Calendar::start(cron, &errands).await?,
+            None => Calendar::start(&own, &errands).await?,
             Some(_) => Calendar::by_tokios_time(&errands),
         };
         Ok(Self { config, keeper, census, polls, tasks, calendar, chores, stop })
@@ -206,6 +215,11 @@ impl Shift {
             }
             Chore::Inventory if self.config.poll.inventory => self.census.ask(),
             Chore::Inventory => {}
+            Chore::Digest => {
+                if let Some(digest) = self.config.digest.clone() {
+                    self.tasks.spawn(send_digest(digest, self.keeper.clone(), outside.clock.clone()));
+                }
+            }
         }
     }
 
@@ -220,6 +234,32 @@ impl Shift {
         }
         Ok(())
     }
+}
+
+/// Puts a digest into the outboxes, once all is gathered that it tells, in slices between which others have their turn.
+async fn send_digest(digest: Digest, keeper: Keeper, clock: WallClock) -> Result<(), StoreError> {
+    let now = clock.now();
+    let mut inquiry = Inquiry::new(now.minus(digest.since).second(), now);
+    while let Some(ask) = inquiry.next() {
+        match keeper.run(move |ledger| Ok(ask.answer(ledger, now))).await? {
+            Ok(Says::Answer(answer)) => {
+                inquiry.hear(answer);
+            }
+            Ok(Says::Refusal(refusal)) => {
+                tracing::error!(why = refusal.message, "no digest this time");
+                return Ok(());
+            }
+            // A row that cannot be read is told to whoever looks; it ends nothing.
+            Err(error) => {
+                tracing::error!(%error, "no digest this time");
+                return Ok(());
+            }
+        }
+    }
+    let report = inquiry.report(DIGEST_LINES);
+    let id = keeper.run(move |ledger| ledger.queue_digest(&digest.notify, report, now)).await?;
+    tracing::info!(alert = id, "digest queued");
+    Ok(())
 }
 
 /// The first poll is made by each source's task on its own.

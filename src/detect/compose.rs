@@ -8,7 +8,7 @@ use super::allow::Allowance;
 use super::incident::{Incident, State};
 use super::rule::Fields;
 use super::trouble::Trouble;
-use crate::model::{Access, Alert, AlertKind, AlertRule, EventTime, MAX_ACCESSES, MAX_BYTES, SCHEMA, WallTime};
+use crate::model::{Access, Alert, AlertKind, AlertRule, EventTime, MAX_ACCESSES, MAX_BYTES, Report, SCHEMA, WallTime};
 
 /// Room for what is added to an alert after its accesses have been measured: the summary and grown numbers.
 const SLACK: usize = 2_048;
@@ -93,6 +93,7 @@ fn blank(rule: &RuleCard, incident: &Incident, kind: AlertKind, now: WallTime) -
         reason: None,
         trouble: None,
         advice: None,
+        report: None,
         runbook: rule.runbook.clone(),
         decided: now,
         summary: String::new(),
@@ -182,6 +183,7 @@ pub fn about_source(
         reason: trouble.map(Trouble::to_string),
         trouble: trouble.map(|trouble| trouble.word().to_owned()),
         advice: trouble.and_then(Trouble::advice),
+        report: None,
         runbook: None,
         decided: now,
         summary: String::new(),
@@ -235,6 +237,30 @@ pub fn about_test(nth: u64, now: WallTime) -> Alert {
     alert.rule.severity = crate::model::Severity::Info;
     alert.rule.description = Some("Somebody tries whether alerts get through".to_owned());
     alert.statistic = "sum".to_owned();
+    alert
+}
+
+/// Lines of each list that a digest carries, and characters of their texts: far below what an alert may take.
+const DIGEST_LINES: usize = 10;
+const DIGEST_TEXT: usize = 300;
+
+/// A report for those who asked for one by the calendar.
+#[must_use]
+pub fn about_digest(report: Report, now: WallTime) -> Alert {
+    let report = report.shortened(DIGEST_LINES, DIGEST_TEXT);
+    // Equal ids have equal content, whatever was lost in between.
+    let content = serde_json::to_string(&report).unwrap_or_default();
+    let mut alert =
+        about_source(AlertKind::Digest, &episode_id(&content, now), &[], (report.accesses.all, 0), None, now);
+    alert.rule = AlertRule {
+        name: "digest".to_owned(),
+        description: Some("What happened, by the calendar".to_owned()),
+        severity: crate::model::Severity::Info,
+    };
+    (alert.statistic, alert.window_seconds) = ("sum".to_owned(), report.seconds());
+    alert.report = Some(Box::new(report));
+    alert.id = alert_id(&alert, 0);
+    alert.summary = alert.summarise();
     alert
 }
 

@@ -20,7 +20,8 @@ pub mod window;
 
 pub use allow::{AllowId, Allowance, AtMost};
 pub use compose::{
-    DAEMON_RULE, Lapse, about_allowance, about_source, about_test, alert_id, compose, episode_id, resolved,
+    DAEMON_RULE, Lapse, about_allowance, about_digest, about_source, about_test, alert_id, compose, episode_id,
+    resolved,
 };
 pub use condition::{Condition, Globs, Verdict};
 pub use incident::{Incident, IncidentId, State};

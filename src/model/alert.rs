@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Access, EventTime, WallTime};
+use super::{Access, EventTime, Report, WallTime};
 
 /// The schema's name and version, in every alert.
 pub const SCHEMA: &str = "secretwatch.alert.v1";
@@ -36,6 +36,8 @@ pub enum AlertKind {
     Sighted,
     /// Something about the daemon's own configuration that somebody should look at.
     Notice,
+    /// What happened in a stretch of time, sent by the calendar.
+    Digest,
 }
 
 impl AlertKind {
@@ -50,6 +52,7 @@ impl AlertKind {
             Self::Blind => "blind",
             Self::Sighted => "sighted",
             Self::Notice => "notice",
+            Self::Digest => "digest",
         }
     }
 }
@@ -140,6 +143,9 @@ pub struct Alert {
     /// The way out of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
+    /// Of a digest, what it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Box<Report>>,
     /// Where to read what to do.
     pub runbook: Option<String>,
     /// When this alert was decided.

@@ -11,6 +11,7 @@ pub(crate) mod fixture;
 mod identity;
 mod json;
 mod record;
+mod report;
 mod sample;
 mod secret;
 mod summary;
@@ -22,6 +23,9 @@ pub use alert::{Alert, AlertKind, AlertRule, MAX_ACCESSES, MAX_BYTES, SCHEMA, Se
 pub(crate) use json::{Object, Text};
 pub(crate) use record::event_source;
 pub use record::{Unreadable, read_record};
+pub use report::{
+    BlindLine, DeniedLine, IncidentLine, Outcomes, PairLine, PrincipalLine, REPORT, Ranked, Report, SecretLine, Stretch,
+};
 pub use sample::sample_alerts;
 pub use secret::Secret;
 pub use summary::{SEQUENCE, count, duration_in_words, group_key_words, printable, statistic_words};

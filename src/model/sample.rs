@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Access, Alert, AlertKind, AlertRule, EventTime, Outcome, Principal, SCHEMA, Secret, Severity};
+use super::{
+    Access, Alert, AlertKind, AlertRule, BlindLine, DeniedLine, EventTime, IncidentLine, Outcome, Outcomes, PairLine,
+    Principal, PrincipalLine, REPORT, Ranked, Report, SCHEMA, Secret, SecretLine, Severity, Stretch,
+};
 
 /// 2026-05-27T18:45:54Z.
 pub(crate) const START: EventTime = EventTime(1_779_907_554);
@@ -49,7 +52,87 @@ pub fn sample_alerts() -> Vec<Alert> {
         alert.rule.description = None;
         alert.group = BTreeMap::from([("source_ip".to_owned(), None)]);
     });
-    vec![opened, updated, resolved, merged, test, blind, sighted, notice, closed]
+    let digest = sample("a", AlertKind::Digest, Vec::new(), |alert| {
+        about_daemon(alert, &[]);
+        alert.rule.name = "digest".to_owned();
+        alert.rule.description = Some("What happened, by the calendar".to_owned());
+        alert.rule.severity = Severity::Info;
+        alert.statistic = "sum".to_owned();
+        (alert.value, alert.threshold, alert.window_seconds) = (3, 0, 604_800);
+        alert.report = Some(Box::new(sample_report()));
+    });
+    vec![opened, updated, resolved, merged, test, blind, sighted, notice, closed, digest]
+}
+
+/// A report with one line in each list.
+fn sample_report() -> Report {
+    let accesses = Outcomes { all: 3, success: 2, denied: 1, failed: 0 };
+    let (principal, secret) = ("arn:aws:iam::111122223333:role/app".to_owned(), "prod/db-password".to_owned());
+    let one = |number| Outcomes { all: number, success: number, ..Outcomes::default() };
+    let (account, region) = ("111122223333".to_owned(), "us-east-2".to_owned());
+    Report {
+        schema: REPORT.to_owned(),
+        from: START.minus(604_800),
+        to: START,
+        known_from: Some(START.minus(2_592_000)),
+        cut_short: false,
+        accesses,
+        secrets: 1,
+        principals: 1,
+        over_time: vec![Stretch { from: START.minus(604_800), accesses }],
+        by_secret: Ranked::first(
+            vec![SecretLine { secret: secret.clone(), account, region, accesses, principals: 1, last: START }],
+            10,
+        ),
+        by_principal: Ranked::first(
+            vec![PrincipalLine { principal: principal.clone(), accesses, secrets: 1, last: START }],
+            10,
+        ),
+        new_pairs: Some(Ranked::first(
+            vec![PairLine {
+                principal: principal.clone(),
+                secret: secret.clone(),
+                accesses: one(2),
+                first: START.minus(60),
+            }],
+            10,
+        )),
+        denied: Ranked::first(
+            vec![DeniedLine {
+                principal,
+                secret: Some(secret.clone()),
+                event: "GetSecretValue".to_owned(),
+                count: 1,
+                last: START,
+                source_ip: Some("203.0.113.9".to_owned()),
+            }],
+            10,
+        ),
+        incidents: Ranked::first(
+            vec![IncidentLine {
+                incident: "a90b13de774c4f0f9b1d2ce86f4a0c35".to_owned(),
+                rule: "secret-is-accessed".to_owned(),
+                severity: Some(Severity::Medium),
+                group: BTreeMap::from([("secret".to_owned(), Some(secret))]),
+                opened: START.wall(),
+                open: false,
+                first_access: START.minus(60),
+                last_access: START,
+                value: 2,
+                accesses: 2,
+                summary: Some("Secret prod/db-password was read by role app".to_owned()),
+            }],
+            10,
+        ),
+        alerts: BTreeMap::from([("opened".to_owned(), 1), ("resolved".to_owned(), 1)]),
+        undelivered: 0,
+        blind: vec![BlindLine {
+            summary: "Blind: secretwatch cannot read the events of 111122223333/us-east-2".to_owned(),
+            told: START.minus(7_200).wall(),
+            until: Some(START.minus(6_600).wall()),
+            seconds: 600,
+        }],
+    }
 }
 
 /// An alert of `kind` with `accesses`, whose id ends with `id`, and what `change` makes of it.
@@ -171,6 +254,7 @@ pub(crate) fn alert(kind: AlertKind, accesses: Vec<Access>) -> Alert {
         reason: None,
         trouble: None,
         advice: None,
+        report: None,
         runbook: None,
         decided: START.plus(241).wall(),
         summary: String::new(),

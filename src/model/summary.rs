@@ -31,6 +31,9 @@ impl Alert {
             AlertKind::Sighted => {
                 format!("No longer blind: secretwatch can read the events of {} again", self.source())
             }
+            AlertKind::Digest => {
+                self.report.as_ref().map_or_else(|| "Nothing to report".to_owned(), |it| it.sentence())
+            }
             AlertKind::Notice => self.reason.clone().unwrap_or_else(|| "secretwatch has something to say".to_owned()),
         };
         printable(&sentence, SUMMARY_MAX)

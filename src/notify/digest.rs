@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::format::Letter;
 use crate::model::{
-    Access, Alert, AlertKind, EventTime, Outcome, SEQUENCE, duration_in_words, group_key_words, printable,
-    statistic_words,
+    Access, Alert, AlertKind, DeniedLine, EventTime, IncidentLine, Outcome, Ranked, Report, SEQUENCE,
+    duration_in_words, group_key_words, printable, statistic_words,
 };
 
 /// How much of an alert is shown.
@@ -184,7 +184,7 @@ fn notes(letter: &Letter<'_>) -> Vec<String> {
         notes.push("Many alerts were waiting, so they share a message. Each has an id of its own.".to_owned());
     }
     let about = match letter.alert.kind {
-        AlertKind::Opened | AlertKind::Updated | AlertKind::Notice => return notes,
+        AlertKind::Opened | AlertKind::Updated | AlertKind::Notice | AlertKind::Digest => return notes,
         AlertKind::Resolved => resolved(letter.alert),
         AlertKind::Test => "Alerts reach you this way. There is nothing to do.",
         AlertKind::Blind => {
@@ -209,11 +209,57 @@ fn resolved(alert: &Alert) -> &'static str {
 }
 
 fn facts(alert: &Alert, accesses: &[&Access], room: &Room) -> Vec<Fact> {
+    if let Some(report) = &alert.report {
+        return reported(report, room);
+    }
     match accesses {
         [] => alert.merged_into.iter().map(|incident| Fact::one("Goes on as", incident)).collect(),
         [access] => one(access),
         many => several(many, room),
     }
+}
+
+/// What a report says, the first lines of each list.
+fn reported(report: &Report, room: &Room) -> Vec<Fact> {
+    fn lines<T>(list: &Ranked<T>, top: usize, line: impl Fn(&T) -> String) -> Vec<String> {
+        let shown = list.shown.iter().take(top).map(line);
+        let more = list.len().saturating_sub(top.min(list.shown.len()) as u64);
+        shown.chain((more > 0).then(|| format!("and {more} more"))).collect()
+    }
+    let incident = |line: &IncidentLine| {
+        let state = if line.open { "open" } else { "over" };
+        format!("{} ({}, {state})", line.summary.as_deref().unwrap_or(&line.rule), moment(line.first_access))
+    };
+    let denied = |line: &DeniedLine| {
+        let secret = line.secret.as_ref().map(|secret| format!(" {secret}")).unwrap_or_default();
+        format!("{} × {}{secret} to {}", line.count, line.event, line.principal)
+    };
+    let new = report.new_pairs.as_ref().map_or_else(
+        || vec!["not known: nothing is kept from before".to_owned()],
+        |pairs| lines(pairs, room.top, |line| format!("{} by {}", line.secret, line.principal)),
+    );
+    let blind = report.blind.iter().take(room.top).map(|line| {
+        let until = line.until.map_or("still".to_owned(), |until| moment(until.second()));
+        format!("{}, from {} until {until}", line.summary, moment(line.told.second()))
+    });
+    let alerts = report.alerts.iter().map(|(kind, number)| format!("{number} {kind}"));
+    vec![
+        Fact::one("From", moment(report.from)),
+        Fact::one("Until", moment(report.to)),
+        Fact::new("Incidents", lines(&report.incidents, room.top, incident)),
+        Fact::new("Blind", blind),
+        Fact::new("Denied", lines(&report.denied, room.top, denied)),
+        Fact::new("New", new),
+        Fact::new(
+            "Secrets",
+            lines(&report.by_secret, room.top, |line| format!("{} × {}", line.accesses.all, line.secret)),
+        ),
+        Fact::new(
+            "Who",
+            lines(&report.by_principal, room.top, |line| format!("{} × {}", line.accesses.all, line.principal)),
+        ),
+        Fact::one("Alerts", alerts.collect::<Vec<_>>().join(", ")),
+    ]
 }
 
 fn one(access: &Access) -> Vec<Fact> {
@@ -356,7 +402,7 @@ fn why(alert: &Alert) -> Vec<String> {
     match alert.kind {
         AlertKind::Opened | AlertKind::Updated => vec![rule(alert), fires(alert)],
         AlertKind::Resolved => vec![rule(alert)],
-        AlertKind::Test | AlertKind::Blind | AlertKind::Sighted | AlertKind::Notice => Vec::new(),
+        AlertKind::Test | AlertKind::Blind | AlertKind::Sighted | AlertKind::Notice | AlertKind::Digest => Vec::new(),
     }
 }
 
@@ -383,7 +429,7 @@ fn fires(alert: &Alert) -> String {
 /// What to do: the operator's own words, else what one looks at first.
 fn steps(alert: &Alert, accesses: &[&Access]) -> Vec<Step> {
     match (alert.kind, &alert.runbook) {
-        (AlertKind::Test | AlertKind::Sighted, _) => Vec::new(),
+        (AlertKind::Test | AlertKind::Sighted | AlertKind::Digest, _) => Vec::new(),
         (_, Some(runbook)) => vec![Step::follow(runbook)],
         (AlertKind::Resolved, None) => Vec::new(),
         (AlertKind::Opened | AlertKind::Updated, None) => investigate(accesses),

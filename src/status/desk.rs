@@ -1,5 +1,6 @@
 //! What answers are made of: the ledger, asked in slices, and what it has said a moment ago.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,7 +105,10 @@ impl Desk {
                     .keeper
                     .run(move |ledger| {
                         let mut chart = chart;
-                        let next = ledger.scan(&slice, &condition, |access| chart.note(access));
+                        let next = ledger.scan(&slice, &condition, |access| {
+                            chart.note(access);
+                            ControlFlow::Continue(())
+                        });
                         Ok(next.map(|next| (chart, next)))
                     })
                     .await??;

@@ -1,4 +1,4 @@
-//! How many are let in at a time, and for how long.
+//! How many are let in at a time, and for how long each may stay without being served.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,13 +10,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 /// Connections at a time; more wait.
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: usize = 256;
 
-/// A connection's life: whoever says nothing, or very slowly, makes room for others.
-const LIFE: Duration = Duration::from_secs(120);
+/// A connection has so long from its beginning, or from the last that was said to it, until it is told something again;
+/// longer than an answer takes. Whoever says nothing, or says it very slowly, makes room for others.
+const STAY: Duration = Duration::from_secs(15);
 
 /// Lets so many in at a time.
 pub(super) struct Door {
@@ -30,11 +31,18 @@ impl Door {
     }
 }
 
-/// A connection with its place, for as long as it may live.
+/// A connection with its place.
 pub(super) struct Visit {
     stream: TcpStream,
     end: Pin<Box<Sleep>>,
     _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Visit {
+    /// Something was said.
+    fn goes_on(&mut self) {
+        self.end.as_mut().reset(Instant::now() + STAY);
+    }
 }
 
 impl axum::serve::Listener for Door {
@@ -47,7 +55,7 @@ impl axum::serve::Listener for Door {
         loop {
             match self.listener.accept().await {
                 Ok((stream, address)) => {
-                    let end = Box::pin(tokio::time::sleep(LIFE));
+                    let end = Box::pin(tokio::time::sleep(STAY));
                     return (Visit { stream, end, _place: place }, address);
                 }
                 // Out of descriptors, or the caller is gone again.
@@ -72,7 +80,11 @@ impl AsyncRead for Visit {
 
 impl AsyncWrite for Visit {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        if matches!(written, Poll::Ready(Ok(_))) {
+            self.goes_on();
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -226,8 +226,10 @@ fn five_hundred_sources_are_shown_with_what_is_wrong_first() {
     let mut status = status();
     status.overview.sources = (0..500).map(|number| source(&format!("region-{number}"))).collect();
     status.overview.sources[321].fresh = false;
+    status.overview.incidents = vec![incident("<i>rule</i>"); 120];
     let page = rendered(&status, Vec::new(), AccessesAsked::default());
     assert!(page.contains("Sources: 499 of 500 fresh") && page.contains("<summary>460 more</summary>"));
+    assert!(page.contains("<summary>100 more</summary>"));
     assert!(page.find("region-321").unwrap() < page.find("region-0<").unwrap());
     assert!(page.len() < 300_000, "{} bytes", page.len());
 }

@@ -9,10 +9,10 @@ use super::kv::{MAX_VALUE, Writes};
 use super::ledger::{Ledger, Troubles};
 use super::rows::{self, AlertRow, Blindness, DeliveryRow, Pending, RuleRow};
 use crate::detect::{
-    Change, Incident, IncidentId, Rule, RuleCard, State, Trouble, about_source, about_test, compose, episode_id,
-    resolved,
+    Change, Incident, IncidentId, Rule, RuleCard, State, Trouble, about_digest, about_source, about_test, compose,
+    episode_id, resolved,
 };
-use crate::model::{Access, Alert, AlertKind, EventTime, Span, WallTime};
+use crate::model::{Access, Alert, AlertKind, EventTime, Report, Span, WallTime};
 use crate::trail::SourceId;
 
 /// Covered accesses in one `p` row: few enough that the longest ids fit a value.
@@ -312,6 +312,16 @@ impl Ledger {
         let alert = about_test(self.next_seq, now);
         let mut writes = Writes::default();
         self.record(&alert, names.to_vec(), None, &mut writes)?;
+        self.write(writes)?;
+        Ok(alert.id)
+    }
+
+    /// Queues a digest for the notifiers `names`, however mild it is, and returns its id.
+    pub fn queue_digest(&mut self, names: &[String], report: Report, now: WallTime) -> Result<String, StoreError> {
+        let alert = about_digest(report, now);
+        let mut writes = Writes::default();
+        let known = names.iter().filter(|name| self.settings.recipients.iter().any(|it| it.name == **name));
+        self.record(&alert, known.cloned().collect(), None, &mut writes)?;
         self.write(writes)?;
         Ok(alert.id)
     }

@@ -24,7 +24,7 @@ const LOOKED_AT: usize = 5_000;
 const PAGE: usize = 1_000;
 
 /// Bytes of one page as JSON, about.
-const PAGE_BYTES: usize = 2 * 1024 * 1024;
+pub(super) const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// Where a list of accesses goes on: before this one.
 pub type AccessPlace = (EventTime, String);
@@ -139,17 +139,15 @@ impl Ledger {
     }
 
     /// Shows `each` the accesses that `query` and its compiled `condition` want, the newest first, of some thousands that
-    /// are looked at, whatever the query's limit is. Returns where to go on; none: there are no more.
+    /// are looked at, whatever the query's limit is; fewer, if it has enough. Returns where to go on; none: there are no
+    /// more.
     pub fn scan(
         &self,
         query: &AccessQuery,
         condition: &Condition,
-        mut each: impl FnMut(&Access),
+        mut each: impl FnMut(&Access) -> ControlFlow<()>,
     ) -> Result<Option<AccessPlace>, StoreError> {
-        self.look_through(query, condition, |access| {
-            each(&access);
-            Ok(ControlFlow::Continue(()))
-        })
+        self.look_through(query, condition, |access| Ok(each(&access)))
     }
 
     fn look_through(

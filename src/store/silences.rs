@@ -176,7 +176,7 @@ impl Ledger {
                 self.silences.iter().find(holds).map(|hush| hush.row.id.clone())
             }
             AlertKind::Resolved => self.never_told(&alert.incident)?,
-            AlertKind::Test | AlertKind::Blind | AlertKind::Sighted | AlertKind::Notice => None,
+            AlertKind::Test | AlertKind::Blind | AlertKind::Sighted | AlertKind::Notice | AlertKind::Digest => None,
         };
         if let Some(hush) = self.silences.iter_mut().find(|hush| Some(&hush.row.id) == by.as_ref()) {
             hush.row.alerts += 1;

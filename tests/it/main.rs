@@ -26,6 +26,7 @@ mod patterns;
 mod promise;
 mod quota;
 mod replay;
+mod report;
 mod rig;
 mod service;
 mod simulation;

@@ -56,8 +56,9 @@ fn every_key_has_a_variable() {
     let paged = "type = \"webhook\"\nformat = \"pagerduty\"";
     let templated = format!("{hook}\ntemplate = {template:?}");
     let beat = "url = \"https://ping.example/x\"";
+    let calendar = "schedule = \"0 0 8 * * MON\"";
     // The key, what its table needs besides, and a value as a variable has it.
-    let samples: [(&str, &str, &str); 39] = [
+    let samples: [(&str, &str, &str); 42] = [
         ("state_dir", "", "/s"),
         ("use", "", "[\"bulk-read\"]"),
         ("poll.interval", "", "30s"),
@@ -90,6 +91,9 @@ fn every_key_has_a_variable() {
         ("notify.*.send_resolved", hook, "false"),
         ("notify.*.fallback", hook, "0"),
         ("notify.*.fallback_after", &format!("{hook}\nfallback = \"0\""), "9m"),
+        ("digest.schedule", "", "0 0 8 * * MON"),
+        ("digest.since", calendar, "1d"),
+        ("digest.notify", calendar, "[\"1\"]"),
         ("heartbeat.url", "", "https://ping.example/x"),
         ("heartbeat.url_env", "", "URL"),
         ("heartbeat.url_file", "", &url),
@@ -109,7 +113,7 @@ fn every_key_has_a_variable() {
         let is_text = !(value.starts_with(['{', '[']) || ["true", "false", "0.5"].contains(&value));
         let quoted = if is_text { format!("{value:?}") } else { value.to_owned() };
         let header = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
-        let other = "\n[notify.0]\ntype = \"stdout\"\n";
+        let other = "\n[notify.0]\ntype = \"stdout\"\n[notify.1]\ntype = \"stdout\"\n";
         let whole = |table: &str| if header.is_empty() { format!("{table}{other}") } else { format!("{other}{table}") };
         let written = right_with(&whole(&format!("{header}{base}\n{name} = {quoted}")), &given);
         let variable = format!("SECRETWATCH__{}", path.to_uppercase().replace('.', "__"));

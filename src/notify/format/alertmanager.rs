@@ -38,7 +38,8 @@ pub(super) fn alerts(letter: &Letter<'_>) -> Value {
 
 fn ends(alert: &Alert) -> WallTime {
     match alert.kind {
-        AlertKind::Resolved | AlertKind::Sighted => alert.decided,
+        // A digest gets here by way of a fallback alone, and is over at once.
+        AlertKind::Resolved | AlertKind::Sighted | AlertKind::Digest => alert.decided,
         AlertKind::Opened | AlertKind::Updated | AlertKind::Blind => alert.decided.plus(OPEN_FOR),
         AlertKind::Notice => alert.decided.plus(NOTICED_FOR),
         AlertKind::Test => alert.decided.plus(TESTED_FOR),

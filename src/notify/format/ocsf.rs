@@ -42,7 +42,7 @@ pub(super) fn finding(alert: &Alert) -> Value {
         ("severity", json!(severity(alert.rule.severity).1)),
         ("status_id", json!(status)),
         ("status", json!(status_name)),
-        ("is_alert", json!(true)),
+        ("is_alert", json!(alert.kind != AlertKind::Digest)),
         ("message", json!(summary(alert, MESSAGE_MAX))),
         ("metadata", metadata(alert)),
         ("cloud", told([("provider", json!("AWS")), ("region", json!(region))])),
@@ -61,6 +61,7 @@ fn activity(kind: AlertKind) -> (u32, &'static str, u32, &'static str) {
         AlertKind::Updated => (2, "Update", 2, "In Progress"),
         AlertKind::Resolved | AlertKind::Sighted => (3, "Close", 4, "Resolved"),
         AlertKind::Test => (99, "Test", 99, "Test"),
+        AlertKind::Digest => (99, "Digest", 99, "Digest"),
     }
 }
 

@@ -19,7 +19,7 @@ const DETAILS_MAX: usize = 64_000;
 /// The event; `key` says whose it is.
 pub(super) fn event(letter: &Letter<'_>, key: &str) -> Value {
     let alert = letter.alert;
-    if matches!(alert.kind, AlertKind::Resolved | AlertKind::Sighted) {
+    if matches!(alert.kind, AlertKind::Resolved | AlertKind::Sighted | AlertKind::Digest) {
         return json!({ "routing_key": key, "event_action": "resolve", "dedup_key": alert.incident });
     }
     let links = alert.runbook.iter().map(|runbook| json!({ "href": runbook, "text": "Runbook" }));

@@ -158,7 +158,7 @@ fn alertmanager_knows_an_incident_by_labels_that_stay_and_hears_of_its_end() {
     assert_eq!(told[0]["labels"], told[2]["labels"]);
     assert_eq!(told[5]["labels"], told[6]["labels"]);
     for (alert, told) in all.iter().zip(&told) {
-        let ends_now = matches!(alert.kind, AlertKind::Resolved | AlertKind::Sighted);
+        let ends_now = matches!(alert.kind, AlertKind::Resolved | AlertKind::Sighted | AlertKind::Digest);
         assert_eq!(told["endsAt"] == alert.decided.to_string(), ends_now, "{:?}", alert.kind);
         assert!(told["startsAt"].as_str().unwrap() <= told["endsAt"].as_str().unwrap());
     }

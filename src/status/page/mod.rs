@@ -26,8 +26,9 @@ pub(super) const STYLE: &str = include_str!("page.css");
 pub(super) const SCRIPT: &str = include_str!("page.js");
 const TEMPLATE: &str = include_str!("page.html");
 
-/// Sources that are shown at once; the rest can be unfolded.
+/// Sources and incidents that are shown at once; the rest can be unfolded.
 const SOURCES: usize = 40;
+const INCIDENTS: usize = 20;
 
 /// Objections that are told below the sentence.
 const OBJECTIONS: usize = 5;
@@ -149,6 +150,7 @@ impl Page<'_> {
         let mut sources: Vec<&SourceStanding> = sources.iter().collect();
         // What is wrong comes first; the rest stays in its order.
         sources.sort_by_key(|source| (source.blind_since.is_none(), source.fresh, source.trouble.is_none()));
+        let incidents = self.worst_first(incidents);
         let fresh = sources.iter().filter(|source| source.fresh).count();
         let objections = status.objections();
         let further = objections.len().saturating_sub(OBJECTIONS);
@@ -169,7 +171,8 @@ impl Page<'_> {
             whole_from => chart.whole_from.map(|from| from.to_string()),
             measure => chosen.map(fires),
             is_filtered => is_filtered(asked),
-            incidents => list(self.worst_first(incidents), |it| self.incident(it)),
+            incidents => list(incidents.iter().take(INCIDENTS), |it| self.incident(it)),
+            other_incidents => list(incidents.iter().skip(INCIDENTS), |it| self.incident(it)),
             sources => list(sources.iter().take(SOURCES), |it| self.source(it)),
             other_sources => list(sources.iter().skip(SOURCES), |it| self.source(it)),
             fresh, source_count => sources.len(),
