@@ -98,7 +98,7 @@ pub fn day(account: &str, seed: u64, length: Duration) -> Vec<(Duration, Record)
         while at < length {
             told.push((at, application(account, number, &mut rng)));
             let noon = (std::f64::consts::PI * at.as_secs_f64() / length.as_secs_f64()).sin();
-            at += Duration::from_secs_f64(rng.f64().mul_add(600.0, 900.0) / (1.0 + 3.0 * noon * noon));
+            at += Duration::from_secs_f64(rng.f64().mul_add(800.0, 1_200.0) / (1.0 + 3.0 * noon * noon));
         }
     }
     let contractor = Caller::user(account, "contractor");
@@ -319,7 +319,7 @@ mod tests {
         let length = Duration::from_secs(86_400);
         let day = day(ACCOUNT, 3, length);
         assert!(day.is_sorted_by_key(|(at, _)| *at) && day.iter().all(|(at, _)| *at < length));
-        assert!((500..1_000).contains(&day.len()), "{}", day.len());
+        assert!((350..700).contains(&day.len()), "{}", day.len());
         let within =
             |hours: std::ops::Range<u64>| day.iter().filter(|(at, _)| hours.contains(&(at.as_secs() / 3_600))).count();
         assert!(within(11..13) > 2 * within(0..2), "{} and {}", within(11..13), within(0..2));

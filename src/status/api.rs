@@ -8,8 +8,11 @@ use serde_json::{Value, json};
 
 use super::desk::Desk;
 use super::server::Failed;
-use crate::model::{EventTime, Outcome, WallClock};
+use crate::model::{EventTime, Outcome, WallClock, printable};
 use crate::store::{AccessPage, AccessPlace, AccessQuery, AlertPage, AlertQuery};
+
+/// What can be asked and what is answered.
+pub(super) const DOCUMENT: &str = include_str!("openapi.json");
 
 /// Rows of a list in one answer, and unless asked otherwise.
 const MOST: usize = 1_000;
@@ -67,15 +70,19 @@ pub(super) async fn accesses(State(desk): State<Desk>, query: Asked<AccessesAske
     Ok(Json(json!({ "accesses": accesses, "next": next.map(word_of) })))
 }
 
+/// A key without a value asks for nothing.
+fn given(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
 /// What was asked, if it makes sense. A key without a value asks for nothing, as an empty field of a form does.
 pub(super) async fn access_query(desk: &Desk, asked: AccessesAsked) -> Result<AccessQuery, Failed> {
     let AccessesAsked { since, secret, principal, outcome, rule, limit, before } = asked;
-    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
     let rule = given(rule);
     if let Some(rule) = &rule
         && !desk.status().await?.overview.rules.contains(rule)
     {
-        return Err(bad("rule", "the name of a rule"));
+        return Err(Failed(StatusCode::NOT_FOUND, format!("rule: there is no rule {:?}", printable(rule, 100))));
     }
     let query = AccessQuery {
         since: given(since).map(|since| back(&since, &desk.clock)).transpose()?,
@@ -126,9 +133,10 @@ pub(super) struct AlertsAsked {
 
 pub(super) async fn alerts(State(desk): State<Desk>, query: Asked<AlertsAsked>) -> Result<Json<Value>, Failed> {
     let AlertsAsked { id, since, undelivered, limit, before } = asked(query)?;
-    let since = since.map(|since| back(&since, &desk.clock)).transpose()?.map(EventTime::wall);
+    let since = given(since).map(|since| back(&since, &desk.clock)).transpose()?.map(EventTime::wall);
     let limit = limit.unwrap_or(USUAL).min(MOST);
-    let AlertPage { alerts, next } = desk.alerts(AlertQuery { id, since, undelivered, before, limit }).await?;
+    let AlertPage { alerts, next } =
+        desk.alerts(AlertQuery { id: given(id), since, undelivered, before, limit }).await?;
     Ok(Json(json!({ "alerts": alerts, "next": next })))
 }
 

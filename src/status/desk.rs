@@ -1,7 +1,7 @@
 //! What answers are made of: the ledger, asked in slices, and what it has said a moment ago.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -16,8 +16,9 @@ use crate::store::{AccessPage, AccessQuery, AlertPage, AlertQuery, Keeper, RuleS
 /// A status is made anew after this long.
 const STATUS_AGE: Duration = Duration::from_secs(1);
 
-/// So is what takes a look at many rows.
+/// So is what takes a look at many rows, and until that is done the old one is given out.
 const WALK_AGE: Duration = Duration::from_secs(5);
+const WALK_AGE_AT_MOST: Duration = Duration::from_secs(30);
 
 /// After this long a chart takes what it has: the newest accesses.
 const WALK_AT_MOST: Duration = Duration::from_secs(2);
@@ -36,26 +37,71 @@ pub(super) struct Desk {
     chart: Kept<AccessQuery, Arc<Chart>>,
 }
 
-/// The last value, what it is the answer to, and when it was made. Of those who ask at once one has it made, and the
-/// others wait for that.
-type Kept<K, T> = Arc<Mutex<Option<(Instant, K, T)>>>;
+/// The last value, what it is the answer to, and when it was made. Of those who ask at once one has it made.
+struct Kept<K, T> {
+    last: Arc<std::sync::Mutex<Option<(Instant, K, T)>>>,
+    making: Arc<Mutex<()>>,
+}
 
-async fn kept<K: PartialEq, T: Clone>(
-    last: &Kept<K, T>,
-    age: Duration,
-    question: K,
-    make: impl Future<Output = Result<T, Failed>>,
-) -> Result<T, Failed> {
-    let mut last = last.lock().await;
-    if let Some((made, about, value)) = &*last
-        && *about == question
-        && made.elapsed() < age
-    {
-        return Ok(value.clone());
+/// How old a value may be before it is made anew, and until when the old one is given out meanwhile.
+struct Ages {
+    fresh: Duration,
+    stale: Duration,
+}
+
+impl<K: Clone + PartialEq + Send + 'static, T: Clone + Send + 'static> Kept<K, T> {
+    fn known(&self, question: &K, most: Duration) -> Option<T> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, _, value) = last.as_ref().filter(|(made, about, _)| about == question && made.elapsed() < most)?;
+        Some(value.clone())
     }
-    let value = make.await?;
-    *last = Some((Instant::now(), question, value.clone()));
-    Ok(value)
+
+    fn keep(&self, question: K, value: T) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), question, value));
+    }
+
+    async fn get(
+        &self,
+        ages: Ages,
+        question: K,
+        make: impl Future<Output = Result<T, Failed>> + Send + 'static,
+    ) -> Result<T, Failed> {
+        if let Some(value) = self.known(&question, ages.fresh) {
+            return Ok(value);
+        }
+        if let Some(value) = self.known(&question, ages.stale) {
+            if let Ok(place) = Arc::clone(&self.making).try_lock_owned() {
+                let kept = self.clone();
+                tokio::spawn(async move {
+                    let _place = place;
+                    // Whoever asks when it is too old is told why it cannot be made.
+                    if let Ok(value) = make.await {
+                        kept.keep(question, value);
+                    }
+                });
+            }
+            return Ok(value);
+        }
+        let _place = self.making.lock().await;
+        if let Some(value) = self.known(&question, ages.fresh) {
+            return Ok(value);
+        }
+        let value = make.await?;
+        self.keep(question, value.clone());
+        Ok(value)
+    }
+}
+
+impl<K, T> Clone for Kept<K, T> {
+    fn clone(&self) -> Self {
+        Self { last: Arc::clone(&self.last), making: Arc::clone(&self.making) }
+    }
+}
+
+impl<K, T> Default for Kept<K, T> {
+    fn default() -> Self {
+        Self { last: Arc::default(), making: Arc::default() }
+    }
 }
 
 impl Desk {
@@ -66,12 +112,13 @@ impl Desk {
 
     /// The status, a second old at most.
     pub(super) async fn status(&self) -> Result<Arc<Status>, Failed> {
-        kept(&self.status, STATUS_AGE, (), async {
-            let now = self.clock.now();
-            let overview = self.keeper.run(move |ledger| Ok(ledger.overview(now))).await??;
-            Ok(Arc::new(Status { began: self.began, overview }))
-        })
-        .await
+        let desk = self.clone();
+        let make = async move {
+            let now = desk.clock.now();
+            let overview = desk.keeper.run(move |ledger| Ok(ledger.overview(now))).await??;
+            Ok(Arc::new(Status { began: desk.began, overview }))
+        };
+        self.status.get(Ages { fresh: STATUS_AGE, stale: STATUS_AGE }, (), make).await
     }
 
     pub(super) fn hangs(&self, status: &Status) -> bool {
@@ -80,49 +127,51 @@ impl Desk {
 
     /// How near each rule has come to its threshold, one rule after the other.
     pub(super) async fn rules(&self) -> Result<Arc<Vec<RuleStanding>>, Failed> {
-        kept(&self.rules, WALK_AGE, (), async {
-            let (now, mut rules) = (self.clock.now(), Vec::new());
+        let desk = self.clone();
+        let make = async move {
+            let (now, mut rules) = (desk.clock.now(), Vec::new());
             loop {
                 let place = rules.len();
-                match self.keeper.run(move |ledger| Ok(ledger.rule_standing(place, now))).await?? {
+                match desk.keeper.run(move |ledger| Ok(ledger.rule_standing(place, now))).await?? {
                     Some(rule) => rules.push(rule),
                     None => return Ok(Arc::new(rules)),
                 }
             }
-        })
-        .await
+        };
+        self.rules.get(Ages { fresh: WALK_AGE, stale: WALK_AGE_AT_MOST }, (), make).await
     }
 
     /// The chart of the accesses that `query` wants, whatever time it says.
     pub(super) async fn chart(&self, query: AccessQuery) -> Result<Arc<Chart>, Failed> {
-        kept(&self.chart, WALK_AGE, query.clone(), async {
-            let mut chart = Chart::until(self.clock.now());
-            let mut query = AccessQuery { since: Some(chart.begin()), ..query };
-            let begun = Instant::now();
-            loop {
-                let (slice, condition) = (query.clone(), query.condition().map_err(Failed::bad)?);
-                let (noted, next) = self
-                    .keeper
-                    .run(move |ledger| {
-                        let mut chart = chart;
-                        let next = ledger.scan(&slice, &condition, |access| {
-                            chart.note(access);
-                            ControlFlow::Continue(())
-                        });
-                        Ok(next.map(|next| (chart, next)))
-                    })
-                    .await??;
-                chart = noted;
-                match next {
-                    Some(next) if begun.elapsed() < WALK_AT_MOST => query.before = Some(next),
-                    next => {
-                        chart.whole_from = next.map(|(at, _)| at);
-                        return Ok(Arc::new(chart));
-                    }
+        let (desk, question) = (self.clone(), query.clone());
+        let make = async move { desk.charted(query).await.map(Arc::new) };
+        self.chart.get(Ages { fresh: WALK_AGE, stale: WALK_AGE_AT_MOST }, question, make).await
+    }
+
+    async fn charted(&self, query: AccessQuery) -> Result<Chart, Failed> {
+        let mut chart = Chart::until(self.clock.now());
+        let mut query = AccessQuery { since: Some(chart.begin()), ..query };
+        let begun = Instant::now();
+        loop {
+            let (slice, condition) = (query.clone(), query.condition().map_err(Failed::bad)?);
+            let slice = self.keeper.run(move |ledger| {
+                let mut chart = chart;
+                let next = ledger.scan(&slice, &condition, |access| {
+                    chart.note(access);
+                    ControlFlow::Continue(())
+                });
+                Ok(next.map(|next| (chart, next)))
+            });
+            let (noted, next) = slice.await??;
+            chart = noted;
+            match next {
+                Some(next) if begun.elapsed() < WALK_AT_MOST => query.before = Some(next),
+                next => {
+                    chart.whole_from = next.map(|(at, _)| at);
+                    return Ok(chart);
                 }
             }
-        })
-        .await
+        }
     }
 
     pub(super) async fn accesses(&self, query: AccessQuery) -> Result<AccessPage, Failed> {

@@ -92,6 +92,7 @@ impl Server {
             .route("/api/v1/alerts", get(api::alerts))
             .route("/api/v1/incidents", get(api::incidents))
             .route("/api/v1/rules", get(api::rules))
+            .route("/api/v1/openapi.json", get(async || ([(header::CONTENT_TYPE, "application/json")], api::DOCUMENT)))
             .fallback(async || Failed(StatusCode::NOT_FOUND, "there is nothing here".to_owned()))
             .method_not_allowed_fallback(async || {
                 Failed(StatusCode::METHOD_NOT_ALLOWED, "everything here is asked for by GET".to_owned())
@@ -243,15 +244,14 @@ async fn readyz(State(desk): State<Desk>) -> Result<&'static str, Failed> {
 async fn front(State(desk): State<Desk>, query: Asked<AccessesAsked>) -> Result<(StatusCode, Html<String>), Failed> {
     let asked = asked(query)?;
     // A filter that makes no sense is told where it was typed.
-    let (query, trouble) = match access_query(&desk, asked.clone()).await {
-        Ok(query) => (query, None),
-        Err(Failed(StatusCode::BAD_REQUEST, why)) => (AccessQuery::default(), Some(why)),
+    let (query, code, trouble) = match access_query(&desk, asked.clone()).await {
+        Ok(query) => (query, StatusCode::OK, None),
+        Err(Failed(code, why)) if code.is_client_error() => (AccessQuery::default(), code, Some(why)),
         Err(failed) => return Err(failed),
     };
     let query = AccessQuery { limit: SHOWN, ..query };
     let (now, status) = (desk.clock.now(), desk.status().await?);
     let since = Some(now.minus(Chart::span()));
-    let code = if trouble.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let page = Page {
         status: &status,
         now,

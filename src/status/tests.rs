@@ -233,3 +233,13 @@ fn five_hundred_sources_are_shown_with_what_is_wrong_first() {
     assert!(page.find("region-321").unwrap() < page.find("region-0<").unwrap());
     assert!(page.len() < 300_000, "{} bytes", page.len());
 }
+
+#[test]
+fn the_document_has_every_path_and_no_other() {
+    let document: serde_json::Value = serde_json::from_str(super::api::DOCUMENT).unwrap();
+    let documented: std::collections::BTreeSet<String> =
+        document["paths"].as_object().unwrap().keys().cloned().collect();
+    let routes = include_str!("server.rs").split(".route(\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+    let routes = routes.filter(|path| !path.starts_with("/page.")).map(str::to_owned).collect();
+    assert_eq!(documented, routes);
+}

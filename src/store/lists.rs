@@ -129,7 +129,7 @@ impl Ledger {
         if limit == 0 {
             return Ok(AccessPage { accesses, next: None });
         }
-        let next = self.look_through(query, condition, |access| {
+        let next = self.look_through(query, condition, pack::unpack, |access| {
             bytes += rows::encode(&access)?.len();
             accesses.push(access);
             let is_full = accesses.len() >= limit || bytes >= PAGE_BYTES;
@@ -147,13 +147,16 @@ impl Ledger {
         condition: &Condition,
         mut each: impl FnMut(&Access) -> ControlFlow<()>,
     ) -> Result<Option<AccessPlace>, StoreError> {
-        self.look_through(query, condition, |access| Ok(each(&access)))
+        // Only patterns look at records, and only rules have them.
+        let unpack = if query.rule.is_none() { pack::unpack_without_record } else { pack::unpack };
+        self.look_through(query, condition, unpack, |access| Ok(each(&access)))
     }
 
     fn look_through(
         &self,
         query: &AccessQuery,
         condition: &Condition,
+        unpack: impl Fn(&[u8], &[u8]) -> Result<Access, StoreError>,
         mut each: impl FnMut(Access) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<Option<AccessPlace>, StoreError> {
         let from = query.since.map_or(vec![keys::ACCESS], |since| keys::access(since, ""));
@@ -173,7 +176,7 @@ impl Ledger {
             if key == to {
                 continue;
             }
-            let access = pack::unpack(&key, &value)?;
+            let access = unpack(&key, &value)?;
             last = Some((access.time, access.identity().to_owned()));
             is_enough = condition.matches(&access) && is_meant(&access) && each(access)?.is_break();
         }

@@ -137,7 +137,8 @@ async fn what_is_asked_wrongly_is_refused_in_words() {
         ("/api/v1/accesses?secret=a%5Bb", StatusCode::BAD_REQUEST, "a[b"),
         ("/api/v1/accesses?before=x", StatusCode::BAD_REQUEST, "before: expected"),
         ("/api/v1/accesses?limit=-1", StatusCode::BAD_REQUEST, "limit"),
-        ("/api/v1/accesses?rule=odd", StatusCode::BAD_REQUEST, "rule: expected the name of a rule"),
+        ("/api/v1/accesses?rule=odd", StatusCode::NOT_FOUND, "there is no rule"),
+        ("/?rule=odd", StatusCode::NOT_FOUND, "there is no rule"),
         ("/?outcome=odd", StatusCode::BAD_REQUEST, "<p class=\"bad\" role=\"alert\">outcome: expected success"),
         ("/api/v1/alerts?odd=1", StatusCode::BAD_REQUEST, "odd"),
     ] {
