@@ -44,7 +44,12 @@ enum Format {
 pub(super) fn report(args: &Args, options: &Options) -> Result<Exit, Exit> {
     let config = load(args.config.as_deref())?;
     let now = WallTime::now();
-    let mut inquiry = Inquiry::new(now.minus(options.since).second(), now);
+    let most = match options.format {
+        Format::Text => MOST_IN_TEXT,
+        Format::Html => MOST_IN_HTML,
+        Format::Json => MOST,
+    };
+    let mut inquiry = Inquiry::new(now.minus(options.since).second(), now, most);
     let mut office = Office::of(&config);
     while let Some(ask) = inquiry.next() {
         if !inquiry.hear(office.ask(&ask)?) {
@@ -57,10 +62,11 @@ pub(super) fn report(args: &Args, options: &Options) -> Result<Exit, Exit> {
             "secretwatch: nothing older than poll.retention, {kept}, is kept, so the report is about no more than that"
         );
     }
+    let report = inquiry.report();
     let written = match options.format {
-        Format::Text => text(&inquiry.report(MOST_IN_TEXT)),
-        Format::Html => html(&inquiry.report(MOST_IN_HTML)).map_err(|error| failed(&error))?,
-        Format::Json => serde_json::to_string(&inquiry.report(MOST)).map_err(|error| failed(&error))? + "\n",
+        Format::Text => text(&report),
+        Format::Html => html(&report).map_err(|error| failed(&error))?,
+        Format::Json => serde_json::to_string(&report).map_err(|error| failed(&error))? + "\n",
     };
     match &options.output {
         Some(path) => write(path, &written),

@@ -35,9 +35,17 @@ pub struct Inquiry {
     new: HashMap<Pair, (Outcomes, EventTime)>,
     known_from: Option<EventTime>,
     is_past_known: bool,
+    /// The latest, twice as many as are shown at most.
     incidents: Vec<IncidentLine>,
-    /// The newest first.
-    alerts: Vec<AlertSight>,
+    incidents_seen: u64,
+    /// Of these incidents, what their first alert says.
+    told: HashMap<String, (Severity, String)>,
+    alerts: BTreeMap<String, u64>,
+    undelivered: u64,
+    /// Alerts about sources, the newest first.
+    sights: Vec<AlertSight>,
+    /// Lines of each list.
+    most: usize,
 }
 
 /// Account, Region and name.
@@ -56,9 +64,9 @@ enum Phase {
 }
 
 impl Inquiry {
-    /// About what happened from `from` on until `now`.
+    /// About what happened from `from` on until `now`, with lists of at most `most` lines.
     #[must_use]
-    pub fn new(from: EventTime, now: WallTime) -> Self {
+    pub fn new(from: EventTime, now: WallTime, most: usize) -> Self {
         Self {
             from,
             to: now.second(),
@@ -70,7 +78,12 @@ impl Inquiry {
             known_from: None,
             is_past_known: false,
             incidents: Vec::new(),
-            alerts: Vec::new(),
+            incidents_seen: 0,
+            told: HashMap::new(),
+            alerts: BTreeMap::new(),
+            undelivered: 0,
+            sights: Vec::new(),
+            most,
         }
     }
 
@@ -114,11 +127,19 @@ impl Inquiry {
                 self.phase = page.next.map_or(Phase::Incidents(None), |next| Phase::Before(Some(next)));
             }
             (Phase::Incidents(_), Answer::Incidents(page)) => {
-                self.incidents.extend(page.incidents);
-                self.phase = page.next.map_or(Phase::Alerts(None), |next| Phase::Incidents(Some(next)));
+                page.incidents.into_iter().for_each(|incident| self.add_incident(incident));
+                self.phase = match page.next {
+                    Some(next) => Phase::Incidents(Some(next)),
+                    None => {
+                        self.latest_incidents();
+                        let ids = self.incidents.iter().map(|incident| incident.incident.clone());
+                        self.told = ids.map(|id| (id, (Severity::Info, String::new()))).collect();
+                        Phase::Alerts(None)
+                    }
+                };
             }
             (Phase::Alerts(_), Answer::Alerts(page)) => {
-                self.alerts.extend(page.alerts);
+                page.alerts.into_iter().for_each(|alert| self.add_alert(alert));
                 self.phase = page.next.map_or(Phase::Over, |next| Phase::Alerts(Some(next)));
             }
             _ => return false,
@@ -145,9 +166,40 @@ impl Inquiry {
         }
     }
 
-    /// What it comes to, with lists of at most so many lines.
+    fn add_incident(&mut self, incident: IncidentLine) {
+        if incident.first_access > self.to {
+            return;
+        }
+        self.incidents_seen += 1;
+        self.incidents.push(incident);
+        if self.incidents.len() > 2 * self.most.max(ALERTS) {
+            self.latest_incidents();
+        }
+    }
+
+    fn latest_incidents(&mut self) {
+        self.incidents.sort_by(|a, b| (b.last_access, &b.incident).cmp(&(a.last_access, &a.incident)));
+        self.incidents.truncate(self.most);
+    }
+
+    /// They come the newest first, so that the first alert of an incident is what stays.
+    fn add_alert(&mut self, alert: AlertSight) {
+        if alert.decided >= self.from.wall() {
+            *self.alerts.entry(alert.kind.word().to_owned()).or_default() += 1;
+            self.undelivered += u64::from(alert.is_undelivered());
+        }
+        if matches!(alert.kind, AlertKind::Blind | AlertKind::Sighted) {
+            self.sights.push(alert);
+        } else if let Some(told) = self.told.get_mut(&alert.incident) {
+            *told = (alert.severity, alert.summary);
+        }
+    }
+
+    /// What it comes to.
     #[must_use]
-    pub fn report(self, most: usize) -> Report {
+    pub fn report(mut self) -> Report {
+        self.latest_incidents();
+        let most = self.most;
         let by_secret = self.by_secret();
         let by_principal = self.by_principal();
         let denied = self.denied();
@@ -155,19 +207,19 @@ impl Inquiry {
         let mut accesses = Outcomes::default();
         self.hours.values().for_each(|outcomes| accesses.absorb(*outcomes));
         let blind = self.blind();
-        let decided = |alert: &&AlertSight| alert.decided >= self.from.wall();
-        let mut alerts = BTreeMap::new();
-        for alert in self.alerts.iter().filter(decided) {
-            *alerts.entry(alert.kind.word().to_owned()).or_default() += 1;
-        }
-        let undelivered = self.alerts.iter().filter(decided).filter(|alert| alert.is_undelivered()).count() as u64;
         let mut new: Vec<PairLine> = self
             .new
             .into_iter()
             .map(|((principal, secret), (accesses, first))| PairLine { principal, secret: secret.2, accesses, first })
             .collect();
         new.sort_by(|a, b| (b.first, &a.principal, &a.secret).cmp(&(a.first, &b.principal, &b.secret)));
-        let incidents = told(self.incidents, &self.alerts, self.to);
+        let mut incidents =
+            Ranked { omitted: self.incidents_seen - self.incidents.len() as u64, shown: self.incidents };
+        for incident in &mut incidents.shown {
+            if let Some((severity, summary)) = self.told.remove(&incident.incident).filter(|(_, it)| !it.is_empty()) {
+                (incident.severity, incident.summary) = (Some(severity), Some(summary));
+            }
+        }
         Report {
             schema: REPORT.to_owned(),
             from: self.from,
@@ -182,9 +234,9 @@ impl Inquiry {
             by_principal: Ranked::first(by_principal, most),
             new_pairs: self.is_past_known.then(|| Ranked::first(new, most)),
             denied: Ranked::first(denied, most),
-            incidents: Ranked::first(incidents, most),
-            alerts,
-            undelivered,
+            incidents,
+            alerts: self.alerts,
+            undelivered: self.undelivered,
             blind,
         }
     }
@@ -263,13 +315,13 @@ impl Inquiry {
     /// Each alert that a source is blind, with the one that it is not any more.
     fn blind(&self) -> Vec<BlindLine> {
         let sighted: HashMap<&str, WallTime> = self
-            .alerts
+            .sights
             .iter()
             .filter(|alert| alert.kind == AlertKind::Sighted)
             .map(|alert| (alert.incident.as_str(), alert.decided))
             .collect();
         let blind =
-            self.alerts.iter().filter(|alert| alert.kind == AlertKind::Blind && alert.decided <= self.to.wall());
+            self.sights.iter().filter(|alert| alert.kind == AlertKind::Blind && alert.decided <= self.to.wall());
         blind
             .filter_map(|alert| {
                 let until = sighted.get(alert.incident.as_str()).copied();
@@ -284,21 +336,6 @@ impl Inquiry {
             })
             .collect()
     }
-}
-
-/// `incidents`, the latest first, with what the `alerts` about them say.
-fn told(mut incidents: Vec<IncidentLine>, alerts: &[AlertSight], to: EventTime) -> Vec<IncidentLine> {
-    // The newest alert comes first, so that the first one is what stays.
-    let said: HashMap<&str, (Severity, &str)> =
-        alerts.iter().map(|alert| (alert.incident.as_str(), (alert.severity, alert.summary.as_str()))).collect();
-    incidents.retain(|incident| incident.first_access <= to);
-    for incident in &mut incidents {
-        if let Some((severity, summary)) = said.get(incident.incident.as_str()) {
-            (incident.severity, incident.summary) = (Some(*severity), Some((*summary).to_owned()));
-        }
-    }
-    incidents.sort_by(|a, b| (b.last_access, &b.incident).cmp(&(a.last_access, &a.incident)));
-    incidents
 }
 
 #[cfg(test)]

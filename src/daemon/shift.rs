@@ -239,7 +239,7 @@ impl Shift {
 /// Puts a digest into the outboxes, once all is gathered that it tells, in slices between which others have their turn.
 async fn send_digest(digest: Digest, keeper: Keeper, clock: WallClock) -> Result<(), StoreError> {
     let now = clock.now();
-    let mut inquiry = Inquiry::new(now.minus(digest.since).second(), now);
+    let mut inquiry = Inquiry::new(now.minus(digest.since).second(), now, DIGEST_LINES);
     while let Some(ask) = inquiry.next() {
         match keeper.run(move |ledger| Ok(ask.answer(ledger, now))).await? {
             Ok(Says::Answer(answer)) => {
@@ -256,7 +256,7 @@ async fn send_digest(digest: Digest, keeper: Keeper, clock: WallClock) -> Result
             }
         }
     }
-    let report = inquiry.report(DIGEST_LINES);
+    let report = inquiry.report();
     let id = keeper.run(move |ledger| ledger.queue_digest(&digest.notify, report, now)).await?;
     tracing::info!(alert = id, "digest queued");
     Ok(())

@@ -37,14 +37,14 @@ fn filled(accesses: &[Access]) -> Ledger {
 }
 
 fn asked(ledger: &Ledger) -> Report {
-    let mut inquiry = Inquiry::new(NOW.minus(PERIOD), NOW.wall());
+    let mut inquiry = Inquiry::new(NOW.minus(PERIOD), NOW.wall(), 1_000);
     while let Some(ask) = inquiry.next() {
         match ask.answer(ledger, NOW.wall()).unwrap() {
             Says::Answer(answer) => assert!(inquiry.hear(answer)),
             Says::Refusal(refusal) => panic!("{}", refusal.message),
         }
     }
-    inquiry.report(1_000)
+    inquiry.report()
 }
 
 fn outcomes() -> impl Strategy<Value = Outcome> {
@@ -130,8 +130,8 @@ fn blind_times_are_paired_and_cut_to_the_period() {
         silenced: None,
         notifiers: Vec::new(),
     };
-    let mut inquiry = Inquiry::new(NOW.minus(PERIOD), NOW.wall());
-    inquiry.alerts = vec![
+    let mut inquiry = Inquiry::new(NOW.minus(PERIOD), NOW.wall(), 10);
+    for alert in [
         alert(AlertKind::Blind, "still", 60),
         alert(AlertKind::Sighted, "short", 500),
         alert(AlertKind::Blind, "short", 600),
@@ -139,8 +139,10 @@ fn blind_times_are_paired_and_cut_to_the_period() {
         alert(AlertKind::Blind, "reaches in", PERIOD + 3_600),
         alert(AlertKind::Sighted, "long ago", PERIOD + 7_000),
         alert(AlertKind::Blind, "long ago", PERIOD + 8_000),
-    ];
-    let report = inquiry.report(10);
+    ] {
+        inquiry.add_alert(alert);
+    }
+    let report = inquiry.report();
     let told: Vec<(&str, u64, bool)> =
         report.blind.iter().map(|line| (line.summary.as_str(), line.seconds, line.until.is_none())).collect();
     assert_eq!(told, [("still", 60, true), ("short", 100, false), ("reaches in", 30, false)]);

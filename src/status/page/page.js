@@ -26,7 +26,6 @@ function show(page) {
     document.title = page.title;
     document.getElementById("news").textContent = page.querySelector("h1").textContent;
   }
-  document.getElementById("at").replaceWith(document.adoptNode(page.getElementById("at")));
 }
 
 async function renew() {
