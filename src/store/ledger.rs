@@ -41,9 +41,9 @@ pub struct LedgerSettings {
     pub sources: Vec<SourceId>,
     /// The event sources that are read of each.
     pub event_sources: Vec<String>,
-    /// An event may appear this long after it happened; see [`Coverage`].
+    /// An event may appear this long after it happened; see [`Coverage`](crate::trail::Coverage).
     pub lateness: Duration,
-    /// Every second is read once more at this age; see [`Coverage`].
+    /// Every second is read once more at this age; see [`Coverage`](crate::trail::Coverage).
     pub recheck: Duration,
     /// How far back a rule counts when it is new.
     pub backfill: Duration,

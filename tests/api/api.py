@@ -13,10 +13,10 @@ import urllib.request
 
 PROGRAM, SCHEMATHESIS = sys.argv[1:]
 PATIENCE = 60
+# Without positive_data_acceptance: no schema can say which texts are globs.
 CHECKS = [
     "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
-    "response_schema_conformance", "positive_data_acceptance", "negative_data_rejection", "unsupported_method",
-    "allow_header_conformance",
+    "response_schema_conformance", "negative_data_rejection", "unsupported_method", "allow_header_conformance",
 ]
 
 
