@@ -299,8 +299,12 @@ impl Inquiry {
     /// In stretches of so many hours that there are some sixty of them.
     fn over_time(&self) -> Vec<Stretch> {
         const LENGTHS: [i64; 9] = [1, 2, 3, 4, 6, 8, 12, 24, 48];
-        let hours = (self.to.0 - self.from.0).max(0) / HOUR + 1;
-        let length = LENGTHS.into_iter().find(|length| hours / length <= STRETCHES).unwrap_or(LENGTHS[8]) * HOUR;
+        let hours = self.to.0.saturating_sub(self.from.0).max(0) / HOUR + 1;
+        let length = LENGTHS
+            .into_iter()
+            .find(|length| hours / length <= STRETCHES)
+            .unwrap_or(hours / STRETCHES + 1)
+            .saturating_mul(HOUR);
         let (first, last) = (self.from.0.div_euclid(length), self.to.0.div_euclid(length));
         let mut stretches: BTreeMap<i64, Outcomes> =
             (first..=last).map(|number| (number, Outcomes::default())).collect();
