@@ -141,8 +141,9 @@ impl Desk {
         self.rules.get(Ages { fresh: WALK_AGE, stale: WALK_AGE_AT_MOST }, (), make).await
     }
 
-    /// The chart of the accesses that `query` wants, whatever time it says.
+    /// The chart of the accesses that `query` wants, whatever time and place it says.
     pub(super) async fn chart(&self, query: AccessQuery) -> Result<Arc<Chart>, Failed> {
+        let query = AccessQuery { since: None, before: None, ..query };
         let (desk, question) = (self.clone(), query.clone());
         let make = async move { desk.charted(query).await.map(Arc::new) };
         self.chart.get(Ages { fresh: WALK_AGE, stale: WALK_AGE_AT_MOST }, question, make).await

@@ -256,7 +256,7 @@ async fn front(State(desk): State<Desk>, query: Asked<AccessesAsked>) -> Result<
         status: &status,
         now,
         rules: &desk.rules().await?,
-        chart: &*desk.chart(AccessQuery { before: None, ..query.clone() }).await?,
+        chart: &*desk.chart(query.clone()).await?,
         fired: desk.alerts(AlertQuery { since, limit: MARKED, ..AlertQuery::default() }).await?.alerts,
         accesses: desk.accesses(query).await?,
         alerts: desk.alerts(AlertQuery { limit: SHOWN, ..AlertQuery::default() }).await?.alerts,

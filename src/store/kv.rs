@@ -1,9 +1,13 @@
 //! Ordered rows of bytes, on disk or in memory, written in atomic batches and made durable on demand.
 //!
-//! On disk it is sled 0.34, one tree. Two things there are not obvious:
+//! On disk it is sled 0.34, one tree. Three things there are not obvious:
 //! - **`flush()` is not durable.** On Linux it ends in `sync_file_range`, which leaves the disk's cache alone; a power
 //!   cut loses acknowledged batches or the whole store. So [`Kv::sync`] calls `sync_all` on our own handle to sled's
-//!   file afterwards. Nothing may be told to the world before it returns.
+//!   file afterwards. Nothing may be told to the world before it returns. And what sled believes of its log because of
+//!   that is put right before it opens it again (`segments`).
+//! - **Large nodes leave the log.** Some twenty rows that lie side by side are one node, and one of more than 128 KiB
+//!   becomes a file of its own, which sled never makes durable: [`Kv::sync`] does. It is better not to have them, so
+//!   what can be cut is cut into rows of [`PART`].
 //! - **Large values and batches hurt.** Overwriting values above some 64 KiB leaks files, and memory
 //!   grows with the rows of a batch where their keys are scattered: half a gigabyte for a thousand. [`MAX_VALUE`] and
 //!   [`MAX_BATCH`] are the bounds that callers keep to; the figures stand in `benches/README.md`.
@@ -24,11 +28,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::begun::{BEGUN, Begun};
 use super::simulated::SimulatedDisk;
-use super::{StoreError, keys};
+use super::{StoreError, keys, segments};
 
 /// Bytes in one value at most.
 pub(super) const MAX_VALUE: usize = 48 * 1024;
+
+/// Bytes in each row of a longer text: twenty of them stay well below 128 KiB.
+pub(super) const PART: usize = 6 * 1024;
 
 /// Rows in one batch, as a goal: a page that opens incidents in many groups at once takes more, a full page of the
 /// default rule some five hundred.
@@ -40,9 +48,8 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// A copy of the store that is read in its place, in `state_dir`.
 pub(super) const COPY: &str = "db.copy";
 
-/// A file in sled's folder that says: this store has been written, and so many batches of it are durable. It is written
-/// without a sync of its own, after the batches are safe: after a power cut it may say too little, and never too much.
-pub(super) const BEGUN: &str = "begun";
+/// The folder in sled's where large nodes lie.
+const BLOBS: &str = "blobs";
 
 /// The folder of the store, in `state_dir`.
 pub(super) const FOLDER: &str = "db";
@@ -97,7 +104,11 @@ pub(super) struct Disk {
     path: PathBuf,
     /// Batches written so far, in the life of the store.
     batches: u64,
-    /// Where the number of those that are durable is kept; none before the first sync.
+    /// The last segment of the log when all of it was durable for the last time.
+    segment: i64,
+    /// The newest large node that is durable.
+    blob: Option<i64>,
+    /// Where the number of durable batches and that segment are kept; none before the first sync.
     begun: Option<File>,
     /// Locked for as long as it is open.
     _lock: Option<File>,
@@ -249,13 +260,9 @@ impl Kv {
     }
 
     /// Makes everything applied so far survive a power cut.
-    pub(super) fn sync(&self) -> Result<(), StoreError> {
+    pub(super) fn sync(&mut self) -> Result<(), StoreError> {
         match self {
-            Self::Disk(disk) => {
-                disk.guarded(|| disk.db.flush())?;
-                disk.file.sync_all().map_err(|source| io("sync", &disk.path, source))?;
-                disk.note_batches()
-            }
+            Self::Disk(disk) => disk.sync(),
             Self::Memory(_) => Ok(()),
             Self::Simulated(_, disk) => disk.sync(),
         }
@@ -275,24 +282,58 @@ impl Kv {
 impl Disk {
     fn open(path: &Path) -> Result<Self, StoreError> {
         sweep(path)?;
+        settle(path)?;
         let db = open_sled(path)?;
         let name = path.join("db");
-        let file = OpenOptions::new().write(true).open(&name).map_err(|source| io("open", &name, source))?;
-        let mut disk = Self { db, file, path: path.to_owned(), batches: 0, begun: None, _lock: None };
+        let file = OpenOptions::new().read(true).write(true).open(&name).map_err(|source| io("open", &name, source))?;
+        let segment = segments::last(&file).map_err(|source| io("read", &name, source))?;
+        let mut disk =
+            Self { db, file, path: path.to_owned(), batches: 0, segment, blob: None, begun: None, _lock: None };
         disk.batches =
             disk.guarded(|| disk.db.get(keys::BATCHES))?.and_then(|row| keys::number_at(&row, 0)).unwrap_or(0);
         Ok(disk)
     }
 
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.guarded(|| self.db.flush())?;
+        self.sync_blobs()?;
+        self.file.sync_all().map_err(|source| io("sync", &self.path, source))?;
+        let segment = segments::last(&self.file).map_err(|source| io("read", &self.path.join("db"), source))?;
+        let is_another = segment != std::mem::replace(&mut self.segment, segment);
+        let Some(begun) = &self.begun else { return Ok(()) };
+        self.note(begun)
+            // Too few batches mean no harm after a power cut; a segment that is not the last one any more does.
+            .and_then(|()| if is_another { begun.sync_data() } else { Ok(()) })
+            .map_err(|source| io("write", &self.path.join(BEGUN), source))
+    }
+
+    /// Makes those large nodes durable that have come since the last time.
+    fn sync_blobs(&mut self) -> Result<(), StoreError> {
+        let folder = self.path.join(BLOBS);
+        let named = |source| io("sync", &folder, source);
+        let mut newest = self.blob;
+        for file in folder.read_dir().map_err(named)? {
+            let file = file.map_err(named)?;
+            // They are called by their place in the log.
+            let place = file.file_name().to_str().and_then(|name| name.parse().ok());
+            if place > self.blob {
+                match File::open(file.path()).and_then(|file| file.sync_all()) {
+                    // Of no use any more.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    synced => synced.map_err(named)?,
+                }
+                newest = newest.max(place);
+            }
+        }
+        if newest != self.blob {
+            sync_folder(&folder)?;
+            self.blob = newest;
+        }
+        Ok(())
+    }
+
     fn verify(&self) -> Result<(), StoreError> {
-        let path = self.path.join(BEGUN);
-        let noted = match std::fs::read(&path) {
-            Ok(noted) => noted,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(source) => return Err(io("read", &path, source)),
-        };
-        // A version that wrote no number left the file empty.
-        let durable = keys::number_at(&noted, 0).unwrap_or(0);
+        let Some(Begun { batches: durable, .. }) = Begun::read(&self.path)? else { return Ok(()) };
         let why = match self.batches {
             _ if self.guarded(|| Ok(self.db.is_empty()))? => {
                 "it holds nothing, though it was written before".to_owned()
@@ -314,9 +355,9 @@ impl Disk {
         let path = self.path.join(BEGUN);
         let is_new = !path.exists();
         let marked = OpenOptions::new().create(true).truncate(false).write(true).open(&path).and_then(|file| {
-            file.write_all_at(&self.batches.to_be_bytes(), 0)?;
+            self.note(&file)?;
+            file.sync_all()?;
             if is_new {
-                file.sync_all()?;
                 File::open(&self.path)?.sync_all()?;
             }
             Ok(file)
@@ -325,10 +366,8 @@ impl Disk {
         Ok(())
     }
 
-    fn note_batches(&self) -> Result<(), StoreError> {
-        let Some(begun) = &self.begun else { return Ok(()) };
-        let noted = begun.write_all_at(&self.batches.to_be_bytes(), 0);
-        noted.map_err(|source| io("write", &self.path.join(BEGUN), source))
+    fn note(&self, begun: &File) -> std::io::Result<()> {
+        begun.write_all_at(&Begun::now(self.batches, self.segment).encode(), 0)
     }
 
     /// After the very first open: the files' names must survive a power cut, too.
@@ -391,6 +430,13 @@ pub(super) fn succeed(state_dir: &Path) -> Result<(), StoreError> {
 /// Removes a folder with all that is in it, if there is one.
 pub(super) fn remove_folder(path: &Path) -> Result<(), StoreError> {
     match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
+fn remove_file(path: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io("remove", path, error)),
         _ => Ok(()),
     }
@@ -485,10 +531,31 @@ fn sweep(path: &Path) -> Result<(), StoreError> {
         let file = file.map_err(|source| io("read", path, source))?.path();
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         if name.starts_with("snap.") && name.ends_with(UNFINISHED) {
-            std::fs::remove_file(&file).map_err(|source| io("remove", &file, source))?;
+            remove_file(&file)?;
         }
     }
     Ok(())
+}
+
+/// Puts right what a power cut, or an end in the middle of a start, has left for sled to stumble over. What it is going to
+/// build upon is made durable, since its snapshot says that all this was read, and is durable itself.
+fn settle(path: &Path) -> Result<(), StoreError> {
+    let Some(begun) = Begun::read(path)? else {
+        // Nothing in it has been durable yet. sled's own settings may be torn, and are always the same here.
+        return remove_file(&path.join("conf"));
+    };
+    let name = path.join("db");
+    let file = match OpenOptions::new().read(true).write(true).open(&name) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        file => file.map_err(|source| io("open", &name, source))?,
+    };
+    if let Some(segment) = begun.segment
+        && begun.is_of_another_boot()
+    {
+        let claims = segments::bound(&file, segment).map_err(|source| io("write", &name, source))?;
+        tracing::debug!(claims, segment, "the machine was started anew: what the log claims is bounded");
+    }
+    file.sync_all().map_err(|source| io("sync", &name, source))
 }
 
 /// How long a closing handle may keep sled's own lock.
@@ -507,7 +574,8 @@ pub(super) fn closed(path: &Path) {
 /// A torn folder makes sled fail or panic; neither may end in silence or in an empty store.
 fn open_sled(path: &Path) -> Result<sled::Db, StoreError> {
     // Our own writer thread decides when to flush; sled's would only wake an idle process.
-    let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+    let config =
+        sled::Config::new().path(path).segment_size(segments::SEGMENT).cache_capacity(CACHE_BYTES).flush_every_ms(None);
     let unopened = |why: String| StoreError::Unopened { path: path.to_owned(), why };
     let deadline = Instant::now() + CLOSING;
     loop {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::StoreError;
 use super::intake::Draft;
 use super::keys::{self, Key};
-use super::kv::{MAX_VALUE, Writes};
+use super::kv::{PART, Writes};
 use super::ledger::{Ledger, Troubles};
 use super::rows::{self, AlertRow, Blindness, DeliveryRow, Pending, RuleRow};
 use crate::detect::{
@@ -338,7 +338,7 @@ impl Ledger {
         self.next_seq += 1;
         self.tally.alert(alert);
         let body = if names.is_empty() { Vec::new() } else { rows::encode(alert)? };
-        let parts = body.chunks(MAX_VALUE);
+        let parts = body.chunks(PART);
         let delivery = DeliveryRow::fresh(&alert.incident, alert.decided);
         self.count_queued(names.len() as u64);
         for name in &names {

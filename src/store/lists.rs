@@ -20,6 +20,9 @@ use crate::model::{Access, EventTime, Outcome, WallTime};
 /// Rows that are looked at for one page.
 const LOOKED_AT: usize = 5_000;
 
+/// Rows of one slice of a walk over very many: others wait for the ledger meanwhile.
+const SLICE: usize = 500;
+
 /// Accesses or alerts of one page, at most.
 const PAGE: usize = 1_000;
 
@@ -129,7 +132,7 @@ impl Ledger {
         if limit == 0 {
             return Ok(AccessPage { accesses, next: None });
         }
-        let next = self.look_through(query, condition, pack::unpack, |access| {
+        let next = self.look_through(query, condition, LOOKED_AT, pack::unpack, |access| {
             bytes += rows::encode(&access)?.len();
             accesses.push(access);
             let is_full = accesses.len() >= limit || bytes >= PAGE_BYTES;
@@ -138,7 +141,7 @@ impl Ledger {
         Ok(AccessPage { accesses, next })
     }
 
-    /// Shows `each` the accesses that `query` and its compiled `condition` want, the newest first, of some thousands that
+    /// Shows `each` the accesses that `query` and its compiled `condition` want, the newest first, of some hundreds that
     /// are looked at, whatever the query's limit is; fewer, if it has enough. Returns where to go on; none: there are no
     /// more.
     pub fn scan(
@@ -149,13 +152,14 @@ impl Ledger {
     ) -> Result<Option<AccessPlace>, StoreError> {
         // Only patterns look at records, and only rules have them.
         let unpack = if query.rule.is_none() { pack::unpack_without_record } else { pack::unpack };
-        self.look_through(query, condition, unpack, |access| Ok(each(&access)))
+        self.look_through(query, condition, SLICE, unpack, |access| Ok(each(&access)))
     }
 
     fn look_through(
         &self,
         query: &AccessQuery,
         condition: &Condition,
+        most: usize,
         unpack: impl Fn(&[u8], &[u8]) -> Result<Access, StoreError>,
         mut each: impl FnMut(Access) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<Option<AccessPlace>, StoreError> {
@@ -169,7 +173,7 @@ impl Ledger {
             Some(Some(active)) => !access.own && active.rule.matches(access) && active.rule.share(access).is_some(),
         };
         for (looked_at, row) in self.kv.range(&from, &to).rev().enumerate() {
-            if is_enough || looked_at >= LOOKED_AT {
+            if is_enough || looked_at >= most {
                 return Ok(last);
             }
             let (key, value) = row?;

@@ -10,6 +10,7 @@
 
 mod activation;
 mod allowances;
+mod begun;
 mod copy;
 mod error;
 mod explain;
@@ -29,6 +30,7 @@ mod pack;
 mod prune;
 mod renew;
 mod rows;
+mod segments;
 mod silences;
 mod simulated;
 mod sources;

@@ -113,7 +113,7 @@ impl Combination {
 }
 
 impl Ledger {
-    /// Counts what `query` and its compiled `condition` want, of some thousands that are looked at, the newest first. The
+    /// Counts what `query` and its compiled `condition` want, of some hundreds that are looked at, the newest first. The
     /// daemon's own calls are left out.
     pub fn sums(&self, query: &AccessQuery, condition: &Condition) -> Result<SumsPage, StoreError> {
         let (mut sums, mut page) = (BTreeMap::<Combination, Sum>::new(), SumsPage::default());
