@@ -43,10 +43,17 @@ pub(crate) fn looks(scale: &Scale) -> Measured {
         let page = client.get(&url).send().await?.error_for_status()?.text().await?.len();
 
         let quiet = spacing(&stage, tokio::time::sleep(scale.idle)).await;
+        // Nobody has looked for a minute, so what takes a walk is made anew while this one waits.
+        let began = Instant::now();
+        client.get(&url).send().await?.error_for_status()?.bytes().await?;
+        let first = began.elapsed();
         let before = program.usage()?;
         let mut load = Looks::default();
         let busy = spacing(&stage, async { load = look(&client, &url, scale.idle).await }).await;
         let after = program.usage()?;
+        let (mut report, began) = (stage.command(&["report", "--format", "json"]), Instant::now());
+        let reported = tokio::task::spawn_blocking(move || report.status()).await??.success();
+        let report = began.elapsed();
         let cores = after.cpu.saturating_sub(before.cpu).as_secs_f64() / scale.idle.as_secs_f64();
 
         let what = |what: &str| format!("{RATE} looks a second, {} accesses in the chart: {what}", scale.shown);
@@ -55,11 +62,21 @@ pub(crate) fn looks(scale: &Scale) -> Measured {
         };
         let polls = |(rate, longest): (f64, f64)| format!("{rate:.3}, {longest:.2} s");
         Ok(vec![
+            Figure::told(
+                format!("the first look at the page in a minute, {} accesses in the chart", scale.shown),
+                format!("{:.2} s", first.as_secs_f64()),
+            ),
             Figure::new(what("not answered"), "0", load.failed.to_string(), load.failed == 0),
             Figure::told(what("metrics, p50 / p99 / longest"), three(&mut load.metrics)),
             Figure::told(what("page, p50 / p99 / longest"), three(&mut load.page)),
             Figure::told("polls a second without anybody looking, and the longest time between two", polls(quiet)),
             Figure::new("the same beside the looks", "as many", polls(busy), (quiet.0 - busy.0).abs() < 0.02),
+            Figure::new(
+                format!("`report` over {} accesses beside the daemon", scale.shown),
+                "a report",
+                format!("{:.2} s", report.as_secs_f64()),
+                reported,
+            ),
             Figure::told(
                 "cores / resident / bytes of the page",
                 format!("{cores:.2} / {} / {page}", mib(after.resident)),

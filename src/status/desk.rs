@@ -11,7 +11,7 @@ use super::Status;
 use super::chart::Chart;
 use super::server::Failed;
 use crate::model::{WallClock, WallTime};
-use crate::store::{AccessPage, AccessQuery, AlertPage, AlertQuery, Keeper, RuleStanding, StoreError};
+use crate::store::{AccessPage, AccessQuery, AlertPage, AlertQuery, Keeper, Look, Looked, RuleStanding, StoreError};
 
 /// A status is made anew after this long.
 const STATUS_AGE: Duration = Duration::from_secs(1);
@@ -129,11 +129,12 @@ impl Desk {
     pub(super) async fn rules(&self) -> Result<Arc<Vec<RuleStanding>>, Failed> {
         let desk = self.clone();
         let make = async move {
-            let (now, mut rules) = (desk.clock.now(), Vec::new());
+            let (now, mut rules, mut look) = (desk.clock.now(), Vec::new(), Look::default());
             loop {
-                let place = rules.len();
-                match desk.keeper.run(move |ledger| Ok(ledger.rule_standing(place, now))).await?? {
-                    Some(rule) => rules.push(rule),
+                let (place, so_far) = (rules.len(), std::mem::take(&mut look));
+                match desk.keeper.run(move |ledger| Ok(ledger.rule_standing(place, so_far, now))).await?? {
+                    Some(Looked::Further(further)) => look = further,
+                    Some(Looked::Stands(rule)) => rules.push(*rule),
                     None => return Ok(Arc::new(rules)),
                 }
             }

@@ -128,7 +128,7 @@ impl Kv {
         // Whoever made `state_dir` may have left it open to all; this holds who read which secret.
         DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(|source| io("create", &path, source))?;
         let is_new = !path.join("db").exists();
-        let disk = Disk { _lock: Some(lock), ..Disk::open(&path)? };
+        let disk = Disk { _lock: Some(lock), ..Disk::open(&path, true)? };
         disk.verify()?;
         if is_new {
             // Whoever expected one sees that it was lost.
@@ -141,7 +141,7 @@ impl Kv {
 
     /// Opens the store in the folder `path`, which nobody else may know of, and whatever it has lost.
     pub(super) fn open_alone(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self::Disk(Disk::open(path)?))
+        Ok(Self::Disk(Disk::open(path, false)?))
     }
 
     /// Whether everything is there that was durable once.
@@ -280,9 +280,10 @@ impl Kv {
 }
 
 impl Disk {
-    fn open(path: &Path) -> Result<Self, StoreError> {
+    /// Opens the store in the folder `path`; `lasts`: it is no copy that goes when it has been read.
+    fn open(path: &Path, lasts: bool) -> Result<Self, StoreError> {
         sweep(path)?;
-        settle(path)?;
+        settle(path, lasts)?;
         let db = open_sled(path)?;
         let name = path.join("db");
         let file = OpenOptions::new().read(true).write(true).open(&name).map_err(|source| io("open", &name, source))?;
@@ -538,8 +539,8 @@ fn sweep(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Puts right what a power cut, or an end in the middle of a start, has left for sled to stumble over. What it is going to
-/// build upon is made durable, since its snapshot says that all this was read, and is durable itself.
-fn settle(path: &Path) -> Result<(), StoreError> {
+/// build upon is made durable where it `lasts`, since its snapshot says that all this was read, and is durable itself.
+fn settle(path: &Path, lasts: bool) -> Result<(), StoreError> {
     let Some(begun) = Begun::read(path)? else {
         // Nothing in it has been durable yet. sled's own settings may be torn, and are always the same here.
         return remove_file(&path.join("conf"));
@@ -555,7 +556,7 @@ fn settle(path: &Path) -> Result<(), StoreError> {
         let claims = segments::bound(&file, segment).map_err(|source| io("write", &name, source))?;
         tracing::debug!(claims, segment, "the machine was started anew: what the log claims is bounded");
     }
-    file.sync_all().map_err(|source| io("sync", &name, source))
+    if lasts { file.sync_all().map_err(|source| io("sync", &name, source)) } else { Ok(()) }
 }
 
 /// How long a closing handle may keep sled's own lock.

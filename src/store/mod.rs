@@ -65,4 +65,4 @@ pub use sums::{Combination, HOUR, IncidentPage, IncidentQuery, Sum, SumsPage};
 pub use survey::{Damage, Survey, TableSize, survey};
 pub use tally::{Asked, Pass, Tally};
 pub use view::View;
-pub use windows::{Fullest, RuleStanding};
+pub use windows::{Fullest, Look, Looked, RuleStanding};

@@ -1,7 +1,8 @@
 //! How near each rule has come to its threshold lately: its fullest window.
 //!
 //! Entries lie by group, so the groups of a rule are gone through by leaping from one to the next, and of each only what
-//! happened lately is read. That takes as long as there are groups, so there is a bound, and it is told when it was hit.
+//! happened lately is read. That takes as long as there are groups, so it goes in slices, there is a bound, and it is told
+//! when it was hit.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +16,27 @@ use crate::detect::window::Crossing;
 use crate::detect::{Entry, GroupId};
 use crate::model::{EventTime, Severity, Span, WallTime};
 
-/// Groups of one rule that are looked at.
+/// Groups of one rule that are looked at, and in one slice of that.
 const GROUPS: usize = 2_000;
+const SLICE: usize = 100;
+
+/// How far the look at a rule has come.
+#[derive(Debug, Default)]
+pub struct Look {
+    /// The key behind the last group that was looked at; empty: none was.
+    from: Vec<u8>,
+    groups: usize,
+    best: Option<(Crossing, Entry)>,
+}
+
+/// What a slice of a [`Look`] has come to.
+#[derive(Debug)]
+pub enum Looked {
+    /// There are more groups.
+    Further(Look),
+    /// This is how the rule stands.
+    Stands(Box<RuleStanding>),
+}
 
 /// A rule, and how near it has come to its threshold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -56,12 +76,15 @@ pub struct Fullest {
 }
 
 impl Ledger {
-    /// How the rule at `place` in the configuration stands; none: there are no more.
-    pub fn rule_standing(&self, place: usize, now: WallTime) -> Result<Option<RuleStanding>, StoreError> {
+    /// How the rule at `place` in the configuration stands, by one more slice of `look`; none: there are no more rules.
+    pub fn rule_standing(&self, place: usize, look: Look, now: WallTime) -> Result<Option<Looked>, StoreError> {
         let Some(active) = self.rules.get(place).filter(|active| active.watches.is_none()) else { return Ok(None) };
-        let (fullest, cut_short) = self.fullest(active, now)?;
+        let (look, is_over) = self.look_on(active, look, now)?;
+        if !is_over && look.groups < GROUPS {
+            return Ok(Some(Looked::Further(look)));
+        }
         let (card, rule) = (active.rule.card(), &active.rule);
-        Ok(Some(RuleStanding {
+        Ok(Some(Looked::Stands(Box::new(RuleStanding {
             open: self.open.values().filter(|incident| incident.rule == active.id).count() as u64,
             rule: card.name,
             severity: card.severity,
@@ -70,36 +93,39 @@ impl Ledger {
             threshold: rule.goal(),
             window_seconds: card.window,
             group_by: rule.group_by.iter().map(|key| key.word()).collect(),
-            fullest,
-            cut_short,
-        }))
+            fullest: self.named(active, look.best)?,
+            cut_short: !is_over,
+        }))))
     }
 
-    fn fullest(&self, active: &ActiveRule, now: WallTime) -> Result<(Option<Fullest>, bool), StoreError> {
+    /// Looks at some more groups. Returns also whether there are no more.
+    fn look_on(&self, active: &ActiveRule, look: Look, now: WallTime) -> Result<(Look, bool), StoreError> {
         let window = active.rule.window;
         let ends = Span { from: now.minus(self.settings.lateness).second().minus(window), to: now.second() };
         let read = Span { from: ends.from.minus(window), to: ends.to };
+        let all = Key::of(keys::MATCH).bytes(&active.id.0).end();
         let past = Key::of(keys::MATCH).bytes(&active.id.0).bytes(&[u8::MAX; 25]).end();
-        let mut from = Key::of(keys::MATCH).bytes(&active.id.0).end();
-        let mut best: Option<(Crossing, Entry)> = None;
-        for _ in 0..GROUPS {
-            let Some(row) = self.kv.range(&from, &past).next() else { return Ok((self.named(active, best)?, false)) };
+        // Another rule may stand in this place since the last slice.
+        let mut look = if look.from.starts_with(&all) { look } else { Look { from: all, ..Look::default() } };
+        for _ in 0..SLICE {
+            let Some(row) = self.kv.range(&look.from, &past).next() else { return Ok((look, true)) };
             let (key, _) = row?;
             let group = key.get(9..25).and_then(|bytes| bytes.try_into().ok()).map(GroupId);
             let group = group.ok_or_else(|| rows::damaged("a key of a counted access".to_owned()))?;
-            from = keys::group(keys::MATCH, active.id, group).bytes(&[u8::MAX; 9]).end();
+            look.from = keys::group(keys::MATCH, active.id, group).bytes(&[u8::MAX; 9]).end();
+            look.groups += 1;
             let entries = self.entries(active.id, group, read)?;
             if entries.is_empty() {
                 continue;
             }
             if let Some(crossing) = fullest(&active.rule, &entries, ends)
-                && best.as_ref().is_none_or(|(best, _)| crossing.value > best.value)
+                && look.best.as_ref().is_none_or(|(best, _)| crossing.value > best.value)
                 && let Some(last) = entries.into_iter().rfind(|entry| entry.at <= crossing.end)
             {
-                best = Some((crossing, last));
+                look.best = Some((crossing, last));
             }
         }
-        Ok((self.named(active, best)?, true))
+        Ok((look, false))
     }
 
     /// The window with what its group is called, which its accesses know.
