@@ -68,6 +68,25 @@ async fn killed_during_delivery() {
 }
 
 #[tokio::test]
+async fn killed_while_the_store_was_being_made() {
+    let rig = Rig::new().await;
+    rig.read("prod/db", 600);
+    rig.once_well().await;
+    let told = rig.receiver.requests().len();
+    let folder = rig.state_dir().join("db");
+    let settings = std::fs::read(folder.join("conf")).unwrap();
+    std::fs::remove_dir_all(rig.state_dir()).unwrap();
+    // The engine writes them in two pieces, before anything else.
+    for (round, length) in (2..).zip([1, settings.len() - 4, settings.len()]) {
+        std::fs::create_dir_all(folder.join("blobs")).unwrap();
+        std::fs::write(folder.join("conf"), &settings[..length]).unwrap();
+        rig.once_well().await;
+        assert_eq!(rig.receiver.requests().len(), round * told, "{length} bytes");
+        std::fs::remove_dir_all(rig.state_dir()).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn the_receiver_dies_with_the_alert_in_its_hands() {
     let mut rig = Rig::new().await;
     rig.receiver.answers(Answer::Hold(CancellationToken::new()));
