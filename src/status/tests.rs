@@ -222,6 +222,18 @@ fn a_page_shows_rules_and_keeps_its_filter_where_it_goes_on() {
 }
 
 #[test]
+fn a_filter_by_time_means_the_list_and_not_the_chart_of_a_day() {
+    let since = Some("1h".to_owned());
+    let by_time = AccessesAsked { since: since.clone(), ..AccessesAsked::default() };
+    let by_secret = AccessesAsked { secret: Some("prod/*".to_owned()), since, ..AccessesAsked::default() };
+    for (asked, is_chart_filtered) in [(AccessesAsked::default(), false), (by_time, false), (by_secret, true)] {
+        let page = rendered(&status(), Vec::new(), asked.clone());
+        assert_eq!(page.contains("last 24 hours, filtered"), is_chart_filtered, "{asked:?}");
+        assert_eq!(page.contains("None that this filter means"), asked.since.is_some(), "{asked:?}");
+    }
+}
+
+#[test]
 fn five_hundred_sources_are_shown_with_what_is_wrong_first() {
     let mut status = status();
     status.overview.sources = (0..500).map(|number| source(&format!("region-{number}"))).collect();

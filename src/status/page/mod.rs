@@ -171,6 +171,8 @@ impl Page<'_> {
             whole_from => chart.whole_from.map(|from| from.to_string()),
             measure => chosen.map(fires),
             is_filtered => is_filtered(asked),
+            // The chart is about a day, whatever time the list is about.
+            is_chart_filtered => is_filtered(&AccessesAsked { since: None, ..asked.clone() }),
             incidents => list(incidents.iter().take(INCIDENTS), |it| self.incident(it)),
             other_incidents => list(incidents.iter().skip(INCIDENTS), |it| self.incident(it)),
             sources => list(sources.iter().take(SOURCES), |it| self.source(it)),
